@@ -1,0 +1,85 @@
+"""Record what a GenAI program did: every model, tool and agent call, in a file on your machine.
+
+```python
+import spanlog
+
+spanlog.autolog()
+```
+"""
+
+from importlib import import_module as _import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from spanlog_integrations import openai as openai
+    from spanlog_integrations import threads as threads
+
+    from spanlog import client as client
+    from spanlog import entities as entities
+    from spanlog import tracing as tracing
+    from spanlog.client import MlflowClient as MlflowClient
+    from spanlog.client import TracingClient as TracingClient
+    from spanlog.decorator import trace as trace
+    from spanlog.fluent import flush as flush
+    from spanlog.fluent import get_active_trace_id as get_active_trace_id
+    from spanlog.fluent import get_current_active_span as get_current_active_span
+    from spanlog.fluent import get_last_active_trace_id as get_last_active_trace_id
+    from spanlog.fluent import get_tracking_uri as get_tracking_uri
+    from spanlog.fluent import set_experiment as set_experiment
+    from spanlog.fluent import set_tracking_uri as set_tracking_uri
+    from spanlog.fluent import start_span as start_span
+    from spanlog.fluent import start_span_no_context as start_span_no_context
+    from spanlog.fluent import update_current_trace as update_current_trace
+    from spanlog.patching import autolog as autolog
+    from spanlog.search import delete_trace_tag as delete_trace_tag
+    from spanlog.search import delete_traces as delete_traces
+    from spanlog.search import get_trace as get_trace
+    from spanlog.search import search_traces as search_traces
+    from spanlog.search import set_trace_tag as set_trace_tag
+
+# The modules of `spanlog_integrations`, each named like the library it traces.
+INTEGRATIONS = ("openai", "threads")
+
+# Every public name and where it comes from. Each is loaded when it is first used.
+_HOME = {
+    "MlflowClient": "client",
+    "TracingClient": "client",
+    "autolog": "patching",
+    "delete_trace_tag": "search",
+    "delete_traces": "search",
+    "flush": "fluent",
+    "get_active_trace_id": "fluent",
+    "get_current_active_span": "fluent",
+    "get_last_active_trace_id": "fluent",
+    "get_trace": "search",
+    "get_tracking_uri": "fluent",
+    "search_traces": "search",
+    "set_experiment": "fluent",
+    "set_trace_tag": "search",
+    "set_tracking_uri": "fluent",
+    "start_span": "fluent",
+    "start_span_no_context": "fluent",
+    "trace": "decorator",
+    "update_current_trace": "fluent",
+}
+_MODULES = ("client", "entities", "tracing")
+
+__version__ = "0.1.0"
+__all__ = sorted([*_HOME, *_MODULES, *INTEGRATIONS])  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        value = getattr(_import_module(f"spanlog.{_HOME[name]}"), name)
+    elif name in _MODULES:
+        value = _import_module(f"spanlog.{name}")
+    elif name in INTEGRATIONS:
+        value = _import_module(f"spanlog_integrations.{name}")
+    else:
+        raise AttributeError(f"module 'spanlog' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

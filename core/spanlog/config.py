@@ -1,0 +1,43 @@
+"""Settings: what the environment says at first, and what the program sets afterwards.
+
+`SPANLOG_TRACKING_URI`    where traces are kept: a path or a database URL (`./spanlog.db`)
+`SPANLOG_EXPERIMENT_NAME` the experiment that new traces belong to (`Default`)
+`SPANLOG_QUEUE_SPANS`     how many spans may wait to be written (50,000)
+`SPANLOG_QUEUE_MB`        how many megabytes of inputs and outputs may wait to be written (512)
+`SPANLOG_QUEUE_WAIT`      how many seconds a call may wait for room when the queue is full (0)
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+DEFAULT_EXPERIMENT = "Default"
+
+experiment: str = os.environ.get("SPANLOG_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
+tracking_uri: str = os.environ.get("SPANLOG_TRACKING_URI") or "spanlog.db"
+
+
+def _number(name: str, default: float) -> float:
+    text = os.environ.get(name)
+    if not text:
+        return default
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a number, not {text!r}") from None
+
+
+queue_spans = int(_number("SPANLOG_QUEUE_SPANS", 50_000))
+queue_bytes = int(_number("SPANLOG_QUEUE_MB", 512) * 1_000_000)
+queue_wait = _number("SPANLOG_QUEUE_WAIT", 0)
+
+
+def database_url(uri: str) -> str:
+    """Return the database URL that a tracking URI means: a bare path is a SQLite file."""
+    scheme, found, rest = uri.partition("://")
+    if not found:
+        return f"sqlite:///{Path(uri).expanduser().absolute()}"
+    if scheme == "sqlite" and rest.startswith("/") and rest not in ("/", "/:memory:"):
+        return f"sqlite:///{Path(rest[1:]).expanduser().absolute()}"
+    return uri

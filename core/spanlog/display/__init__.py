@@ -1,0 +1,1 @@
+"""Traces as a person sees them: in the terminal and in the notebook."""

@@ -1,0 +1,233 @@
+"""Spans by hand: `with spanlog.start_span(...)`, and what may be said of the current trace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from spanlog import config, context
+from spanlog.capture import safe_str
+from spanlog.context import CURRENT, open_span, recording
+from spanlog.entities import Experiment, TraceState
+from spanlog.recorder import recorder
+from spanlog.safety import warn_once
+from spanlog.spans import LiveSpan, NoOpSpan
+from spanlog.store import current_store, open_store
+
+_SESSION = "mlflow.trace.session"
+_USER = "mlflow.trace.user"
+
+
+class start_span:  # noqa: N801 - used as a function; a class for its speed
+    """Record the work inside a `with` block as a span.
+
+    ```python
+    with spanlog.start_span("rank", span_type="RERANKER") as span:
+        span.set_inputs({"query": query})
+        span.set_outputs(rank(query))
+    ```
+
+    An error is recorded and goes on. The span is current inside the block: what is recorded
+    there goes under it.
+
+    Args:
+        name: The span's name.
+        span_type: What kind of work it is, from `spanlog.entities.SpanType`.
+        attributes: Facts to record.
+    """
+
+    __slots__ = ("_before", "_span")
+
+    def __init__(
+        self,
+        name: str = "span",
+        span_type: str = "UNKNOWN",
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._before: LiveSpan | None = None
+        self._span: Any = (name, span_type, attributes)
+
+    def __enter__(self) -> LiveSpan:
+        name, span_type, attributes = self._span
+        if not recording():
+            self._span = NoOpSpan(name, span_type)
+            return self._span
+        self._before = CURRENT.get()
+        self._span = span = LiveSpan(name, span_type, open_span(self._before))
+        if attributes:
+            span.set_attributes(attributes)
+        CURRENT.set(span)
+        return span
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        stack: TracebackType | None,
+    ) -> None:
+        span: LiveSpan = self._span
+        if CURRENT.get() is span:
+            CURRENT.set(self._before)
+        if error is None or isinstance(error, GeneratorExit):
+            span.end()
+        else:
+            span.fail(error)
+
+
+def start_span_no_context(
+    name: str,
+    span_type: str = "UNKNOWN",
+    parent_span: LiveSpan | None = None,
+    inputs: Any = None,
+    attributes: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+    metadata: Mapping[str, str] | None = None,
+    start_time_ns: int | None = None,
+) -> LiveSpan:
+    """Begin a span that does not become the current one; `span.end()` must be called.
+
+    Args:
+        name: The span's name.
+        span_type: What kind of work it is, from `spanlog.entities.SpanType`.
+        parent_span: The span above it; without one, it begins a trace.
+        inputs: What went in.
+        attributes: Facts to record.
+        tags: Tags of the trace, where this begins one.
+        metadata: Metadata of the trace, where this begins one.
+        start_time_ns: When it began, in nanoseconds since 1970; now by default.
+    """
+    if not recording() or isinstance(parent_span, NoOpSpan):
+        return NoOpSpan(name, span_type)
+    span = LiveSpan(name, span_type, parent_span)
+    if start_time_ns is not None:
+        span.start_time_ns = start_time_ns
+    if inputs is not None:
+        span.set_inputs(inputs)
+    if attributes:
+        span.set_attributes(attributes)
+    if parent_span is None:
+        span.trace.tags.update(_texts(tags))
+        span.trace.metadata.update(_texts(metadata))
+    return span
+
+
+def get_current_active_span() -> LiveSpan | None:
+    """Return the span that new spans would go under here, or None."""
+    return context.current_span()
+
+
+def get_active_trace_id() -> str | None:
+    """Return the id of the trace that is being recorded here, or None."""
+    span = context.current_span()
+    return span.trace_id if span else None
+
+
+def get_last_active_trace_id(thread_local: bool = False) -> str | None:
+    """Return the id of the trace that ended last in this process, or in this thread, or None."""
+    if thread_local:
+        return getattr(recorder.local, "last_trace_id", None)
+    return recorder.last_trace_id
+
+
+def update_current_trace(
+    tags: Mapping[str, str] | None = None,
+    metadata: Mapping[str, str] | None = None,
+    client_request_id: str | None = None,
+    request_preview: str | None = None,
+    response_preview: str | None = None,
+    state: TraceState | str | None = None,
+    session_id: str | None = None,
+    user: str | None = None,
+) -> None:
+    """Say something of the trace that is being recorded here. What is None stays as it is.
+
+    Args:
+        tags: Tags to set.
+        metadata: Metadata to set.
+        client_request_id: The id that your own system gave the request.
+        request_preview: A line that stands for the request in lists.
+        response_preview: A line that stands for the response in lists.
+        state: "OK" or "ERROR": how the trace counts, whatever its root span says.
+        session_id: The conversation that the trace belongs to.
+        user: Who asked.
+
+    Raises:
+        ValueError: `state` is something else.
+        TypeError: A preview is not a string.
+    """
+    if state is not None and state not in ("OK", "ERROR"):
+        raise ValueError(f'state must be "OK" or "ERROR", not {state!r}')
+    for name, text in (("request_preview", request_preview), ("response_preview", response_preview)):
+        if text is not None and not isinstance(text, str):
+            raise TypeError(f"{name} must be a string, not {type(text).__name__}")
+    span = context.current_span()
+    if span is None:
+        if recording():
+            warn_once(
+                "no active trace",
+                "spanlog: update_current_trace() was called where no trace is being recorded",
+            )
+        return
+    trace = span.trace
+    trace.tags.update(_texts(tags))
+    trace.metadata.update(_texts(metadata))
+    if session_id is not None:
+        trace.metadata[_SESSION] = safe_str(session_id)
+    if user is not None:
+        trace.metadata[_USER] = safe_str(user)
+    trace.client_request_id = client_request_id or trace.client_request_id
+    trace.request_preview = request_preview or trace.request_preview
+    trace.response_preview = response_preview or trace.response_preview
+    trace.state = TraceState(state).value if state else trace.state
+    recorder.changed(trace)
+
+
+def flush(timeout: float = 30.0) -> bool:
+    """Wait until all that was recorded so far is in the store.
+
+    Args:
+        timeout: How long to wait at most, in seconds.
+
+    Returns:
+        False if that could not be done in time.
+    """
+    return recorder.flush(timeout)
+
+
+def set_tracking_uri(uri: str) -> None:
+    """Keep traces in another place from now on.
+
+    Args:
+        uri: A path of a SQLite file, or a database URL.
+
+    Raises:
+        StoreError: It cannot be opened; the store stays as it was.
+    """
+    recorder.flush()
+    open_store(str(uri))
+
+
+def get_tracking_uri() -> str:
+    """Return where traces are kept, as a database URL."""
+    return config.database_url(config.tracking_uri)
+
+
+def set_experiment(
+    experiment_name: str | None = None, experiment_id: str | None = None
+) -> Experiment:
+    """Have new traces belong to an experiment, which is created if there is none of that name.
+
+    Raises:
+        ValueError: Neither or both were given.
+        StoreError: There is no experiment with that id.
+    """
+    if (experiment_name is None) == (experiment_id is None):
+        raise ValueError("give experiment_name or experiment_id")
+    found = current_store().experiment(experiment_name, experiment_id)
+    config.experiment = found.name
+    return found
+
+
+def _texts(pairs: Mapping[str, str] | None) -> dict[str, str]:
+    return {safe_str(key): safe_str(value) for key, value in (pairs or {}).items()}

@@ -1,0 +1,209 @@
+"""Find traces again, tag them, delete them."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from spanlog import config
+from spanlog.entities import Trace
+from spanlog.recorder import recorder
+from spanlog.safety import logger
+from spanlog.store import current_store
+from spanlog.store.filters import parse_filter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def get_trace(
+    trace_id: str | None = None, silent: bool = False, request_id: str | None = None
+) -> Trace | None:
+    """Return a trace with all that was recorded of it until now.
+
+    Args:
+        trace_id: Its id.
+        silent: True to give no warning where there is none.
+        request_id: The trace id, by MLflow's older name.
+
+    Returns:
+        The trace, or None if there is none with that id.
+    """
+    recorder.flush()
+    found = current_store().get(trace_id or request_id or "")
+    if found is None and not silent:
+        logger.warning(
+            "spanlog: there is no trace %s in %s", trace_id or request_id, config.tracking_uri
+        )
+    return found
+
+
+@overload
+def search_traces(
+    experiment_ids: Sequence[str] | None = ...,
+    filter_string: str | None = ...,
+    max_results: int | None = ...,
+    order_by: Sequence[str] | None = ...,
+    *,
+    return_type: Literal["list"],
+) -> list[Trace]: ...
+@overload
+def search_traces(
+    experiment_ids: Sequence[str] | None = ...,
+    filter_string: str | None = ...,
+    max_results: int | None = ...,
+    order_by: Sequence[str] | None = ...,
+    *,
+    return_type: Literal["pandas"],
+) -> pd.DataFrame: ...
+@overload
+def search_traces(
+    experiment_ids: Sequence[str] | None = ...,
+    filter_string: str | None = ...,
+    max_results: int | None = ...,
+    order_by: Sequence[str] | None = ...,
+    return_type: None = ...,
+) -> Any: ...
+def search_traces(
+    experiment_ids: Sequence[str] | None = None,
+    filter_string: str | None = None,
+    max_results: int | None = None,
+    order_by: Sequence[str] | None = None,
+    return_type: Literal["pandas", "list"] | None = None,
+) -> Any:
+    """Find traces.
+
+    Args:
+        experiment_ids: Of which experiments; of the current one by default.
+        filter_string: Comparisons joined by AND, of `status`, `name`, `timestamp_ms`,
+            `execution_time_ms`, `end_time_ms`, `client_request_id`, `trace_id`, `tags.<key>` and
+            `metadata.<key>`: `"status = 'ERROR' AND tags.env = 'prod'"`. A key with special
+            characters is written in backquotes.
+        max_results: How many at most; all by default.
+        order_by: Like `["execution_time_ms DESC"]`; the newest first by default.
+        return_type: "pandas" for a DataFrame with a row a trace, "list" for a list of `Trace`.
+            A DataFrame by default where pandas is installed, else a list.
+
+    Raises:
+        FilterError: The filter or the order does not parse.
+        ValueError: `return_type` is something else.
+        ImportError: A DataFrame was asked for and pandas is not installed.
+    """
+    if return_type is None:
+        return_type = "pandas" if importlib.util.find_spec("pandas") else "list"
+    if return_type not in ("pandas", "list"):
+        raise ValueError(f'return_type must be "pandas" or "list", not {return_type!r}')
+    found = find(experiment_ids, filter_string, max_results, order_by)
+    return found if return_type == "list" else _frame(found)
+
+
+def find(
+    experiment_ids: Sequence[str] | None = None,
+    filter_string: str | None = None,
+    max_results: int | None = None,
+    order_by: Sequence[str] | None = None,
+) -> list[Trace]:
+    """Return what `search_traces` finds as a list."""
+    where = parse_filter(filter_string)
+    recorder.flush()
+    store = current_store()
+    if experiment_ids is None:
+        experiment_ids = [store.experiment(config.experiment).experiment_id]
+    return store.search(experiment_ids, where, order_by or (), max_results)
+
+
+def _frame(traces: Sequence[Trace]) -> pd.DataFrame:
+    """Return traces as a DataFrame with MLflow's columns."""
+    try:
+        import pandas as pd
+    except ImportError:
+        raise ImportError(
+            "search_traces(return_type='pandas') needs pandas: pip install 'spanlog[pandas]'"
+        ) from None
+    return pd.DataFrame([_row(trace) for trace in traces], columns=_COLUMNS)
+
+
+_COLUMNS = [
+    "trace_id",
+    "trace",
+    "client_request_id",
+    "state",
+    "request_time",
+    "execution_duration",
+    "request",
+    "response",
+    "trace_metadata",
+    "tags",
+    "spans",
+    "assessments",
+]
+
+
+def _row(trace: Trace) -> dict[str, Any]:
+    info = trace.info
+    root = next((span for span in trace.data.spans if span.parent_id is None), None)
+    return {
+        "trace_id": info.trace_id,
+        "trace": trace.to_json(),
+        "client_request_id": info.client_request_id,
+        "state": info.state.value,
+        "request_time": info.request_time,
+        "execution_duration": info.execution_duration,
+        "request": root.inputs if root else None,
+        "response": root.outputs if root else None,
+        "trace_metadata": info.trace_metadata,
+        "tags": info.tags,
+        "spans": [span.to_dict() for span in trace.data.spans],
+        "assessments": info.assessments,
+    }
+
+
+def set_trace_tag(
+    trace_id: str | None = None, key: str = "", value: str = "", request_id: str | None = None
+) -> None:
+    """Set a tag of a trace.
+
+    Raises:
+        StoreError: There is no such trace.
+    """
+    recorder.flush()
+    current_store().set_tag(trace_id or request_id or "", key, str(value))
+
+
+def delete_trace_tag(
+    trace_id: str | None = None, key: str = "", request_id: str | None = None
+) -> None:
+    """Remove a tag of a trace.
+
+    Raises:
+        StoreError: There is no such trace or no such tag.
+    """
+    recorder.flush()
+    current_store().delete_tag(trace_id or request_id or "", key)
+
+
+def delete_traces(
+    experiment_id: str | None = None,
+    max_timestamp_millis: int | None = None,
+    max_traces: int | None = None,
+    trace_ids: Sequence[str] | None = None,
+) -> int:
+    """Delete traces, the oldest first.
+
+    Args:
+        experiment_id: Only those of this experiment.
+        max_timestamp_millis: Only those that began then or before, in milliseconds since 1970.
+        max_traces: So many at most.
+        trace_ids: Only these.
+
+    Returns:
+        How many were deleted.
+
+    Raises:
+        ValueError: Nothing says which.
+    """
+    if experiment_id is None and max_timestamp_millis is None and trace_ids is None:
+        raise ValueError("say which: give experiment_id, max_timestamp_millis or trace_ids")
+    recorder.flush()
+    return current_store().delete(experiment_id, max_timestamp_millis, max_traces, trace_ids)

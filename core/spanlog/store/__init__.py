@@ -1,0 +1,72 @@
+"""Where traces are kept, and which store is in use."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from spanlog import config
+
+if TYPE_CHECKING:
+    from spanlog.store.sql import SqlStore
+
+_lock = threading.RLock()
+_store: SqlStore | None = None
+
+
+def current_store() -> SqlStore:
+    """Return the store that traces go to and are read from; the first call opens it.
+
+    Raises:
+        StoreError: It cannot be opened.
+    """
+    with _lock:
+        return _store or open_store(config.tracking_uri)
+
+
+def open_store(uri: str) -> SqlStore:
+    """Open a store and make it the current one.
+
+    Args:
+        uri: A path of a SQLite file, or a database URL.
+
+    Raises:
+        StoreError: It cannot be opened; the current store stays.
+    """
+    from spanlog.store.sql import SqlStore
+
+    global _store
+    with _lock:
+        url = config.database_url(uri)
+        if _store is None or _store.url != url:
+            _store = SqlStore(url)
+        config.tracking_uri = url
+        return _store
+
+
+def _before_fork() -> None:
+    _lock.acquire()
+    if _store:
+        _store.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    if _store:
+        _store.after_fork_in_parent()
+    _lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.RLock()
+    if _store:
+        _store.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

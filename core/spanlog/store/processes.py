@@ -1,0 +1,44 @@
+"""Tell whether the process that was recording a trace is still there."""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import lru_cache
+from pathlib import Path
+
+_HOST = socket.gethostname()
+
+
+def this_process() -> str:
+    """Return a text that names this process on this machine."""
+    return _named(os.getpid())
+
+
+@lru_cache
+def _named(pid: int) -> str:
+    return f"{_HOST}:{pid}:{_started(pid)}"
+
+
+def is_gone(process: str) -> bool:
+    """Say whether a process has ended. One that cannot be asked about counts as there."""
+    host, pid, started = process.rsplit(":", 2)
+    if host != _HOST or os.name != "posix":
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    # A pid is used again; the time at which its process began is not.
+    return _started(int(pid)) != started
+
+
+def _started(pid: int) -> str:
+    """Return when a process began, in the kernel's ticks; empty where that is not told."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]

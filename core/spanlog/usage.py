@@ -1,0 +1,58 @@
+"""Token usage: one meaning for every provider, and each model call counted once.
+
+Input counts include cached tokens and output counts include reasoning tokens, as in the
+OpenTelemetry GenAI semantic conventions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spanlog.spans import Span
+
+# Our name of a count -> the span attribute that holds it. OpenTelemetry names no total.
+ATTRIBUTES = {
+    "input_tokens": "gen_ai.usage.input_tokens",
+    "output_tokens": "gen_ai.usage.output_tokens",
+    "total_tokens": "gen_ai.usage.total_tokens",
+    "cache_read_input_tokens": "gen_ai.usage.cache_read.input_tokens",
+    "cache_creation_input_tokens": "gen_ai.usage.cache_creation.input_tokens",
+    "reasoning_output_tokens": "gen_ai.usage.reasoning.output_tokens",
+}
+
+# Where a program written for MLflow puts what it counted itself.
+_MLFLOW = "mlflow.chat.tokenUsage"
+
+
+def read(attributes: Mapping[str, Any]) -> dict[str, int] | None:
+    """Return the usage that a span's attributes hold; None where there is none."""
+    found = {name: attributes[key] for name, key in ATTRIBUTES.items() if key in attributes}
+    if not found:
+        found = dict(attributes.get(_MLFLOW) or {})
+    if found and "total_tokens" not in found:
+        found["total_tokens"] = found.get("input_tokens", 0) + found.get("output_tokens", 0)
+    return found or None
+
+
+def total(spans: Iterable[Span]) -> dict[str, int] | None:
+    """Add up the usage of a trace, counting each model call once.
+
+    A span with usage below another span with usage is the same call seen closer to the wire
+    (LangChain over OpenAI, LiteLLM over OpenAI): only the innermost counts.
+    """
+    by_id = {span.span_id: span for span in spans}
+    counts = {id_: found for id_, span in by_id.items() if (found := span.usage)}
+    shadowed: set[str] = set()
+    for id_ in counts:
+        parent = by_id[id_].parent_id
+        while parent in by_id and parent not in shadowed:
+            shadowed.add(parent)
+            parent = by_id[parent].parent_id
+    sums: dict[str, int] = {}
+    for id_, found in counts.items():
+        if id_ not in shadowed:
+            for name, count in found.items():
+                sums[name] = sums.get(name, 0) + count
+    return sums or None
