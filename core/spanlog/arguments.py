@@ -25,7 +25,9 @@ def binder(function: Callable[..., Any]) -> Binder:
     ]
     rest = next((p.name for p in parameters if p.kind is kinds.VAR_POSITIONAL), None)
     extra = next((p.name for p in parameters if p.kind is kinds.VAR_KEYWORD), None)
-    named = {p.name for p in parameters} - {rest, extra}
+    named = {
+        p.name for p in parameters if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
+    }
     defaults = [(p.name, p.default) for p in parameters if p.default is not kinds.empty]
     count = len(positional)
     first = positional[0] if positional else None

@@ -1,16 +1,18 @@
 """Turn any Python value into JSON bytes, at once and without ever failing.
 
 The bytes are the snapshot of the value: what the queue holds and what the store keeps. Almost
-every value takes the fast way, one `orjson.dumps`; what it refuses (cycles, lone surrogates,
-integers over 64 bits, keys that are no strings) takes a careful way that always yields something.
+every value takes the fast way, one `orjson.dumps`. What it refuses (objects, cycles, lone
+surrogates, integers over 64 bits) is taken apart piece by piece, and each piece goes the fast way
+if it can. orjson is never given a `default`: it does not bear that a list shrinks while its items
+are written, and whatever runs Python code may do that, or let another thread do it.
 """
 
 from __future__ import annotations
 
 import base64
 import dataclasses
+import datetime as dt
 import enum
-import math
 import types
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -20,12 +22,29 @@ import orjson
 
 # A value nested deeper is cut there: orjson itself stops at 254 levels.
 _MAX_DEPTH = 100
+# A value is taken apart into so many pieces at most: a tangle of cycles has no end of them.
+_MAX_PIECES = 100_000
 # The text that stands for an object JSON does not know.
 _MAX_REPR = 2_000
 # A larger array is summed up: its text would be larger than what a person or a query can use.
 _MAX_ARRAY = 100_000
+# What orjson may write by itself, subclasses too.
+_NATIVE = (
+    str,
+    int,
+    float,
+    types.NoneType,
+    dict,
+    list,
+    tuple,
+    enum.Enum,
+    dt.date,
+    dt.time,
+)
 # Modules whose objects are best known by their text.
-_PRINTED = frozenset({"datetime", "decimal", "fractions", "ipaddress", "pathlib", "zoneinfo"})
+_PRINTED = frozenset(
+    {"datetime", "decimal", "fractions", "ipaddress", "pathlib", "uuid", "zoneinfo"}
+)
 
 
 def capture(value: object) -> bytes:
@@ -36,11 +55,11 @@ def capture(value: object) -> bytes:
     standard; whatever has no JSON form its `repr`. Generators and files are never consumed.
     """
     try:
-        return orjson.dumps(value, _plain)
-    except Exception:  # noqa: BLE001 - a value may raise anything; the careful way bears it
+        return orjson.dumps(value)
+    except Exception:  # noqa: BLE001 - whatever it is that orjson refuses
         try:
-            return orjson.dumps(_careful(value, 0, set()), option=orjson.OPT_NON_STR_KEYS)
-        except Exception:  # noqa: BLE001
+            return orjson.dumps(_Pieces().take(value, 0))
+        except Exception:  # noqa: BLE001 - a value may raise anything
             return orjson.dumps(_text(f"<{type(value).__name__}>"))
 
 
@@ -83,10 +102,10 @@ def safe_str(value: object) -> str:
 
 def _text(value: str) -> str:
     """Return a plain `str` without lone surrogates, which UTF-8 cannot carry."""
-    return value.encode("utf-8", "backslashreplace").decode()
+    return str.encode(value, "utf-8", "backslashreplace").decode()
 
 
-def _valid(data: bytes) -> orjson.Fragment | bytes:
+def _valid(data: bytes) -> bytes:
     """Return JSON that pydantic wrote, unless it holds the NaN that a model may ask it to write."""
     if b"NaN" in data or b"Infinity" in data:
         orjson.loads(data)
@@ -109,8 +128,9 @@ def _pydantic(value: Any) -> object:
 
 def _array(value: Any) -> object:
     """Give a numpy array or scalar as numbers, a very large array as its shape and beginning."""
-    if not hasattr(value, "shape") or value.size <= _MAX_ARRAY:
-        return value.tolist()
+    if value.size <= _MAX_ARRAY:
+        plain = value.tolist()
+        return safe_repr(value) if type(plain) is type(value) else plain
     return {
         "type": "ndarray",
         "dtype": str(value.dtype),
@@ -138,16 +158,18 @@ _plain_of: list[tuple[type | tuple[type, ...], Callable[[Any], object]]] = [
 
 
 def _plain(value: Any) -> object:
-    """Give a value that orjson does not know in terms of values that it knows."""
+    """Give a value that orjson does not know in terms of values that it knows, one level deep."""
     kind = type(value)
     if hasattr(kind, "__pydantic_serializer__") and not isinstance(value, type):
         return _pydantic(value)
-    if kind.__module__ == "numpy":
+    package = kind.__module__.partition(".")[0]
+    if package == "numpy" and hasattr(value, "tolist"):
         return _array(value)
-    if kind.__module__ in _PRINTED:
+    if package in _PRINTED:
         return str(value)
     if isinstance(value, tuple):
-        return value._asdict() if hasattr(kind, "_asdict") else list(value)
+        fields = getattr(value, "_asdict", None)
+        return list(value) if fields is None else fields()
     for types_, convert in _plain_of:
         if isinstance(value, types_):
             return convert(value)
@@ -158,62 +180,81 @@ def _plain(value: Any) -> object:
     return safe_repr(value)
 
 
-def _careful(value: Any, depth: int, above: set[int]) -> object:
-    """Copy a value into plain data piece by piece; a piece that fails becomes its `repr`."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, int):
-        return int(value) if -(2**63) <= value < 2**64 else _integer(value)
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if id(value) in above:
-        return f"<cycle to {type(value).__name__}>"
-    if depth >= _MAX_DEPTH:
-        return f"<{type(value).__name__} nested too deeply>"
-    above.add(id(value))
-    try:
-        return _careful_container(value, depth + 1, above)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # noqa: BLE001 - user code: properties, iterators, serializers
-        return _text(safe_repr(value))
-    finally:
-        above.discard(id(value))
+class _Pieces:
+    """One value that is taken apart; a piece that fails becomes its `repr`."""
+
+    def __init__(self) -> None:
+        self._above: set[int] = set()
+        self._left = _MAX_PIECES
+
+    def take(self, value: Any, depth: int) -> object:
+        """Return a piece as what orjson writes without running any Python code."""
+        kind = type(value)
+        if id(value) in self._above:
+            return f"<cycle to {kind.__name__}>"
+        try:
+            if issubclass(kind, _NATIVE) or hasattr(kind, "__dataclass_fields__"):
+                return orjson.Fragment(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS))
+        except Exception as error:  # noqa: BLE001 - whatever it is that orjson refuses
+            # Getting lost in a cycle takes long, and in a tangle there is one behind each corner.
+            self._left -= 50 if "ecursion" in str(error) else 1
+        if issubclass(kind, str):
+            return _text(value)
+        if issubclass(kind, int):
+            return _integer(int.__index__(value))
+        if issubclass(kind, float):
+            return float.__float__(value)
+        if depth >= _MAX_DEPTH or self._left < 0:
+            why = "nested too deeply" if self._left >= 0 else "left out"
+            return _text(f"<{kind.__name__} {why}>")
+        self._left -= 1
+        self._above.add(id(value))
+        try:
+            return self._apart(value, kind, depth + 1)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001 - user code: properties, iterators, serializers
+            return _text(safe_repr(value))
+        finally:
+            self._above.discard(id(value))
+
+    def _apart(self, value: Any, kind: type, depth: int) -> object:
+        # The methods of dict and list themselves: a subclass may do anything in its own.
+        if issubclass(kind, dict):
+            return {_key(k): self.take(v, depth) for k, v in list(dict.items(value))}
+        if issubclass(kind, list):
+            return [self.take(item, depth) for item in list.copy(value)]
+        try:
+            plain = _plain(value)
+        except Exception:  # noqa: BLE001 - a serializer of the user's; the fields themselves may do
+            plain = _fields(value, kind)
+        if type(plain) is str:
+            return _text(plain)
+        return plain if type(plain) is orjson.Fragment else self.take(plain, depth)
 
 
-def _careful_container(value: Any, depth: int, above: set[int]) -> object:
-    if isinstance(value, dict):
-        return {_key(k): _careful(v, depth, above) for k, v in list(value.items())}
-    if isinstance(value, list) or type(value) is tuple:
-        return [_careful(item, depth, above) for item in list(value)]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = dataclasses.fields(value)
-        return {f.name: _careful(getattr(value, f.name, None), depth, above) for f in fields}
-    try:
-        return decode(orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_SUBCLASS))
-    except TypeError:
-        pass
-    try:
-        plain = _plain(value)
-    except Exception:  # noqa: BLE001 - a serializer of the user's; its plain fields may do
-        plain = dict(vars(value)) if hasattr(value, "__dict__") else safe_repr(value)
-    if isinstance(plain, orjson.Fragment):
-        return decode(plain.contents)
-    return _careful(plain, depth, above)
+def _fields(value: Any, kind: type) -> object:
+    """Give the fields of a pydantic model, without those that it keeps out of its JSON."""
+    if not any(hasattr(kind, of_pydantic) for of_pydantic in ("model_fields", "__fields__")):
+        return safe_repr(value)
+    declared = getattr(kind, "model_fields", {})
+    hidden = {name for name, field in declared.items() if getattr(field, "exclude", None)}
+    return {name: held for name, held in vars(value).items() if name not in hidden}
 
 
 def _key(key: object) -> str:
-    if isinstance(key, str):
+    """Give a dictionary's key as text: a string itself, everything else its JSON."""
+    if type(key) is str:
         return _text(key)
-    if isinstance(key, bool) or key is None:
-        return {True: "true", False: "false", None: "null"}[key]
-    return _text(safe_repr(key))
+    data = capture(key)
+    text = decode(data)
+    return text if isinstance(text, str) else data.decode()
 
 
-def _integer(value: int) -> str:
+def _integer(value: int) -> int | str:
+    if -(2**63) <= value < 2**64:
+        return value
     try:
-        return int.__repr__(value)
+        return str(value)
     except ValueError:  # more digits than sys.get_int_max_str_digits() allows
         return hex(value)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spanlog import fluent, search
-from spanlog.entities import Trace
+from spanlog.context import current_span
 from spanlog.spans import LiveSpan, NoOpSpan, SpanStatus, SpanStatusCode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from spanlog.entities import Trace
 
 
 class TracingClient:
     """Records traces of which the caller names every parent; may be used by many threads.
 
-    Wherever a `trace_id` is taken, `request_id`, MLflow's older name, is taken too.
+    Wherever a `trace_id` is taken, `request_id`, MLflow's older name, is taken too. What one
+    client began another may end: programs make a new client wherever they need one.
     """
 
     def __init__(self, tracking_uri: str | None = None) -> None:
         if tracking_uri is not None:
             fluent.set_tracking_uri(tracking_uri)
-        self._spans: dict[tuple[str, str], LiveSpan] = {}
-        self._roots: dict[str, LiveSpan] = {}
 
     def start_trace(
         self,
@@ -35,8 +38,7 @@ class TracingClient:
         span = fluent.start_span_no_context(
             name, span_type, None, inputs, attributes, tags, None, start_time_ns
         )
-        self._roots[span.trace_id] = self._spans[span.trace_id, span.span_id] = span
-        return span
+        return _keep(span)
 
     def start_span(
         self,
@@ -52,20 +54,22 @@ class TracingClient:
         """Begin a span under another span of the trace.
 
         Raises:
-            ValueError: The parent is not an open span that this client began.
+            ValueError: The parent is neither an open span that a client began nor one that is
+                current here.
         """
         trace_id = _one(trace_id, request_id)
-        parent = self._spans.get((trace_id, parent_id or ""))
+        parent = _open.get(trace_id, {}).get(parent_id or "") or _current(trace_id, parent_id)
         if parent is None:
+            if _off(trace_id, parent_id):
+                return NoOpSpan(name, span_type)
             raise ValueError(
                 f"there is no open span {parent_id!r} in trace {trace_id!r}: parent_id names a "
-                "span that start_trace() or start_span() of this client returned"
+                "span that start_trace() or start_span() of a client returned"
             )
         span = fluent.start_span_no_context(
             name, span_type, parent, inputs, attributes, start_time_ns=start_time_ns
         )
-        self._spans[span.trace_id, span.span_id] = span
-        return span
+        return _keep(span)
 
     def end_span(
         self,
@@ -83,10 +87,11 @@ class TracingClient:
             ValueError: There is no such open span.
         """
         trace_id = _one(trace_id, request_id)
-        span = self._spans.pop((trace_id, span_id or ""), None)
-        if span is None:
+        span = _let_go(trace_id, span_id)
+        if span is not None:
+            span.end(outputs, attributes, status, end_time_ns)
+        elif not _off(trace_id, span_id):
             raise ValueError(f"there is no open span {span_id!r} in trace {trace_id!r}")
-        span.end(outputs, attributes, status, end_time_ns)
 
     def end_trace(
         self,
@@ -103,16 +108,16 @@ class TracingClient:
             ValueError: There is no such open trace.
         """
         trace_id = _one(trace_id, request_id)
-        root = self._roots.pop(trace_id, None)
-        if root is None:
-            raise ValueError(f"there is no open trace {trace_id!r}")
-        self._spans.pop((trace_id, root.span_id), None)
-        if not isinstance(root, NoOpSpan):
+        root_id = next(
+            (id_ for id_, s in [*_open.get(trace_id, {}).items()] if not s.parent_id), None
+        )
+        root = _let_go(trace_id, root_id)
+        if root is not None:
             root.end(outputs, attributes, status, end_time_ns)
+        elif not _off(trace_id):
+            raise ValueError(f"there is no open trace {trace_id!r}")
 
-    def get_trace(
-        self, trace_id: str | None = None, request_id: str | None = None
-    ) -> Trace | None:
+    def get_trace(self, trace_id: str | None = None, request_id: str | None = None) -> Trace | None:
         """Return a trace, or None with a warning if there is none."""
         return search.get_trace(_one(trace_id, request_id))
 
@@ -157,6 +162,36 @@ class TracingClient:
 
 
 MlflowClient = TracingClient
+
+# The spans that clients began and have not ended, by trace and span id.
+_open: dict[str, dict[str, LiveSpan]] = {}
+
+
+def _keep(span: LiveSpan) -> LiveSpan:
+    if not isinstance(span, NoOpSpan):
+        _open.setdefault(span.trace_id, {})[span.span_id] = span
+    return span
+
+
+def _let_go(trace_id: str, span_id: str | None) -> LiveSpan | None:
+    """Forget a span that is about to end, and its trace with the last one that is open."""
+    spans = _open.get(trace_id, {})
+    span = spans.pop(span_id or "", None)
+    if all(other.end_time_ns is not None for other in list(spans.values())):
+        _open.pop(trace_id, None)
+    return span
+
+
+def _current(trace_id: str, span_id: str | None) -> LiveSpan | None:
+    span = current_span()
+    while span is not None and (span.trace_id, span.span_id) != (trace_id, span_id):
+        span = span.parent
+    return span
+
+
+def _off(trace_id: str, span_id: str | None = None) -> bool:
+    """Say whether the ids are those of spans that were begun while tracing was off."""
+    return trace_id == NoOpSpan.NO_TRACE or span_id == NoOpSpan.NO_SPAN
 
 
 def _one(trace_id: str | None, request_id: str | None) -> str:

@@ -9,7 +9,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from contextlib import suppress
 from pathlib import Path
 
 DEFAULT_EXPERIMENT = "Default"
@@ -23,14 +25,24 @@ def _number(name: str, default: float) -> float:
     if not text:
         return default
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise ValueError(f"{name} must be a number, not {text!r}") from None
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{name} must be a number, not below 0, but is {text!r}")
+    return number
 
 
 queue_spans = int(_number("SPANLOG_QUEUE_SPANS", 50_000))
 queue_bytes = int(_number("SPANLOG_QUEUE_MB", 512) * 1_000_000)
 queue_wait = _number("SPANLOG_QUEUE_WAIT", 0)
+
+
+def fix_tracking_uri() -> None:
+    """Have a relative path mean a place under the directory that is current now."""
+    global tracking_uri
+    with suppress(OSError):  # the current directory was deleted; opening the store will say so
+        tracking_uri = database_url(tracking_uri)
 
 
 def database_url(uri: str) -> str:

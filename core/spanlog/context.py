@@ -6,13 +6,14 @@ order. An ended span that is still current somewhere is simply passed over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+
     from spanlog.spans import LiveSpan
 
 R = TypeVar("R")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-import weakref
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
-from contextlib import suppress
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from types import (
+    AsyncGeneratorType,
+    CoroutineType,
+    FunctionType,
+    GeneratorType,
+    coroutine,
+)
 from typing import Any, TypeVar, overload
-
-import wrapt
 
 from spanlog.arguments import binder
 from spanlog.capture import capture
@@ -77,11 +80,15 @@ def trace(
     if isinstance(func, (classmethod, staticmethod)):
         inner = trace(func.__func__, name, span_type, attributes, output_reducer)
         return type(func)(inner)
+    if not callable(func):
+        raise TypeError(f"trace() takes a function, not {func!r}; a name is given as name=...")
     traced = _Traced(func, name, span_type, attributes, output_reducer)
-    plain: Any = inspect.unwrap(func)
-    if any(runs_later(plain) for runs_later in _RUNS_LATER):
-        return TracedFunction(func, traced.call_later)
-    return traced.function_now()
+    later = any(runs_later(func) for runs_later in _RUNS_LATER)
+    if isinstance(func, FunctionType) and not later:
+        return functools.wraps(func)(traced.now())
+    from spanlog.callables import TracedCallable  # wrapt takes longer to import than all the rest
+
+    return TracedCallable(func, traced, traced.later() if later else traced.now())
 
 
 _RUNS_LATER = (
@@ -103,6 +110,7 @@ class _Traced:
         reducer: Reducer | None,
     ) -> None:
         named = function.func if isinstance(function, functools.partial) else function
+        self.arguments = (function, name, span_type, attributes, reducer)
         self.function = function
         self.name = name or getattr(named, "__name__", None) or type(function).__name__
         self.span_type = span_type
@@ -125,11 +133,10 @@ class _Traced:
             span.set_attributes(self.attributes)
         return span
 
-    def function_now(self) -> Any:
+    def now(self) -> Callable[..., Any]:
         """Return the traced form of a function whose body runs when it is called."""
         function, inputs, begin = self.function, self.inputs, self.open
 
-        @functools.wraps(function)
         def traced(*args: Any, **kwargs: Any) -> Any:
             if not recording():
                 return function(*args, **kwargs)
@@ -143,49 +150,55 @@ class _Traced:
                 raise
             finally:
                 CURRENT.set(before)
-            if type(result) in _DRIVERS:
-                return self.go_on(result, span)
+            if type(result) in _DRIVERS and not _has_begun(result):
+                return _drive(result, _Call(self, result, None, span))
             span.finish(capture(result))
             return result
 
-        with suppress(TypeError, ValueError):  # some builtins have no signature
-            traced.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
         return traced
 
-    def call_later(
-        self, wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any
-    ) -> Any:
-        """Call a function whose body runs later: when it is awaited or iterated."""
-        result = wrapped(*args, **kwargs)
-        if not recording() or type(result) not in _DRIVERS:
-            return result
-        inputs = self.inputs(args if instance is None else (instance, *args), kwargs)
-        return self._drive(result, lambda: self.open(inputs, current_span()))
+    def later(self) -> Callable[..., Any]:
+        """Return the traced form of a function whose body runs when it is awaited or iterated."""
+        function, inputs = self.function, self.inputs
 
-    def go_on(self, result: Any, span: LiveSpan) -> Any:
-        """Keep a span open until what the function handed out has run too."""
-        later = self._drive(result, lambda: span)
-        weakref.finalize(later, span.end).atexit = False  # it may never be started
-        return later
+        def traced(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args, **kwargs)
+            if not recording() or type(result) not in _DRIVERS:
+                return result
+            return _drive(result, _Call(self, result, inputs(args, kwargs), None))
 
-    def _drive(self, work: Any, begin: Callable[[], LiveSpan]) -> Any:
-        driver = _DRIVERS[type(work)](work, begin, self.reducer)
-        driver.__name__, driver.__qualname__ = work.__name__, work.__qualname__
-        return driver
+        return traced
 
 
-class _BoundTracedFunction(wrapt.BoundFunctionWrapper):  # type: ignore[misc]
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return getattr, (self._self_instance, self.__name__)
+class _Call:
+    """A call whose body is still to run."""
 
+    __slots__ = ("_inputs", "_span", "_traced", "_work")
 
-class TracedFunction(wrapt.FunctionWrapper):  # type: ignore[misc]
-    """A function in whose place a wrapper stands; to `inspect` and pickle it is the function."""
+    def __init__(
+        self, traced: _Traced, work: Any, inputs: bytes | None, span: LiveSpan | None
+    ) -> None:
+        self._traced = traced
+        self._work = work
+        self._inputs = inputs
+        self._span = span
 
-    __bound_function_wrapper__ = _BoundTracedFunction
+    def begin(self) -> tuple[Any, LiveSpan]:
+        """Return what is to run, and the span of the call, which begins now if it has not."""
+        work, self._work = self._work, None
+        return work, self._span or self._traced.open(self._inputs, current_span())
 
-    def __reduce_ex__(self, protocol: Any) -> str:
-        return str(self.__qualname__)
+    def yielded(self) -> _Yielded:
+        """Return what keeps the items that a generator yields."""
+        return _Yielded(self._traced.reducer)
+
+    def __del__(self) -> None:
+        if self._work is None:
+            return
+        if type(self._work) is CoroutineType:
+            self._work.close()  # only the one that the program holds warns of not being awaited
+        if self._span is not None:
+            self._span.end()
 
 
 class _Yielded:
@@ -241,10 +254,8 @@ class _Inside:
         CURRENT.set(self._outer)
 
 
-async def _await(
-    work: Coroutine[Any, Any, Any], begin: Callable[[], LiveSpan], reducer: Reducer | None
-) -> Any:
-    span = begin()
+async def _await(call: _Call) -> Any:
+    work, span = call.begin()
     before = CURRENT.get()
     CURRENT.set(span)
     try:
@@ -259,12 +270,11 @@ async def _await(
     return result
 
 
-def _generate(
-    work: Generator[Any, Any, Any], begin: Callable[[], LiveSpan], reducer: Reducer | None
-) -> Generator[Any, Any, Any]:
-    span, items = begin(), _Yielded(reducer)
-    inside = _Inside(span)
+def _generate(call: _Call) -> Generator[Any, Any, Any]:
+    work, span = call.begin()
+    items, inside = call.yielded(), _Inside(span)
     step, value = work.send, None
+    closing = False
     try:
         while True:
             with inside:
@@ -272,27 +282,30 @@ def _generate(
             items.add(item)
             try:
                 step, value = work.send, (yield item)
-            except GeneratorExit:
-                with inside:
-                    last = work.close()
-                items.finish(span, stopped=True)
-                return last
-            except BaseException as error:  # noqa: BLE001 - `throw` goes to the generator
-                step, value = work.throw, error
+            except BaseException as error:  # noqa: BLE001 - `throw` and `close` go to the generator
+                step, value, closing = work.throw, error, isinstance(error, GeneratorExit)
     except StopIteration as stop:
-        items.finish(span)
+        items.finish(span, stopped=closing)
         return stop.value
+    except GeneratorExit:
+        items.finish(span, stopped=True)
+        raise
     except BaseException as error:
         items.fail(span, error)
         raise
 
 
-async def _generate_async(
-    work: AsyncGenerator[Any, Any], begin: Callable[[], LiveSpan], reducer: Reducer | None
-) -> AsyncGenerator[Any, Any]:
-    span, items = begin(), _Yielded(reducer)
-    inside = _Inside(span)
-    step, value = work.asend, None
+@coroutine
+def _generate_awaitable(call: _Call) -> Generator[Any, Any, Any]:
+    """Run a generator that `types.coroutine` has made awaitable."""
+    return (yield from _generate(call))
+
+
+async def _generate_async(call: _Call) -> AsyncGenerator[Any, Any]:
+    work, span = call.begin()
+    items, inside = call.yielded(), _Inside(span)
+    step, value = _first_step(work), None
+    closing = False
     try:
         while True:
             with inside:
@@ -300,22 +313,58 @@ async def _generate_async(
             items.add(item)
             try:
                 step, value = work.asend, (yield item)
-            except GeneratorExit:
-                items.finish(span, stopped=True)
-                with inside:
-                    await work.aclose()
-                return
-            except BaseException as error:  # noqa: BLE001 - `athrow` goes to the generator
-                step, value = work.athrow, error
+            except BaseException as error:  # noqa: BLE001 - `athrow`, `aclose` go to the generator
+                step, value, closing = work.athrow, error, isinstance(error, GeneratorExit)
     except StopAsyncIteration:
-        items.finish(span)
+        items.finish(span, stopped=closing)
+    except GeneratorExit:
+        items.finish(span, stopped=True)
+        raise
     except BaseException as error:
         items.fail(span, error)
         raise
 
 
-_DRIVERS: dict[type, Callable[..., Any]] = {
-    CoroutineType: _await,
-    GeneratorType: _generate,
-    AsyncGeneratorType: _generate_async,
+def _first_step(work: AsyncGenerator[Any, Any]) -> Callable[[Any], Awaitable[Any]]:
+    """Return `asend` of a generator that the event loop is not to know of.
+
+    The loop closes the generators it knows when it ends: it is to close ours, which closes this.
+    """
+
+    def first(value: Any) -> Awaitable[Any]:
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)
+        try:
+            return work.asend(value)
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+
+    return first
+
+
+def _has_begun(work: Any) -> bool:
+    """Say whether a coroutine or generator is under way: then it is not ours to wrap."""
+    of = _DRIVERS[type(work)][1]
+    frame = getattr(work, f"{of}_frame")
+    if frame is None or getattr(work, f"{of}_running"):
+        return True
+    if sys.version_info < (3, 11):
+        return bool(frame.f_lasti >= 0)
+    return bool(getattr(work, f"{of}_suspended", False))  # Python 3.11 has no `ag_suspended`
+
+
+_DRIVERS: dict[type, tuple[Callable[[_Call], Any], str]] = {
+    CoroutineType: (_await, "cr"),
+    GeneratorType: (_generate, "gi"),
+    AsyncGeneratorType: (_generate_async, "ag"),
 }
+
+
+def _drive(work: Any, call: _Call) -> Any:
+    """Return what runs `work` in its place, and looks like it."""
+    drive = _DRIVERS[type(work)][0]
+    if drive is _generate and work.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE:
+        drive = _generate_awaitable
+    driver = drive(call)
+    driver.__name__, driver.__qualname__ = work.__name__, work.__qualname__
+    return driver

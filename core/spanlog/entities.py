@@ -5,17 +5,20 @@ Names and shapes follow `mlflow.entities`, so that code that reads traces moves 
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
+import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from spanlog import usage
 from spanlog.spans import LiveSpan, NoOpSpan, Span, SpanEvent, SpanStatus, SpanStatusCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = [
     "Document",
@@ -143,7 +146,7 @@ class TraceInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the info as plain JSON data."""
-        started = datetime.datetime.fromtimestamp(self.request_time / 1000, datetime.timezone.utc)
+        started = dt.datetime.fromtimestamp(self.request_time / 1000, dt.timezone.utc)
         return {
             "trace_id": self.trace_id,
             "experiment_id": self.experiment_id,
@@ -162,7 +165,7 @@ class TraceInfo:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> TraceInfo:
         """Return the info that `to_dict` wrote."""
-        started = datetime.datetime.fromisoformat(data["request_time"])
+        started = dt.datetime.fromisoformat(data["request_time"])
         return cls(
             trace_id=data["trace_id"],
             experiment_id=data["experiment_id"],
@@ -243,7 +246,11 @@ class Trace:
 
     def to_json(self, pretty: bool = False) -> str:
         """Return the trace as JSON text, which `from_json` reads back without loss."""
-        return orjson.dumps(self.to_dict(), option=orjson.OPT_INDENT_2 if pretty else 0).decode()
+        data = self.to_dict()
+        try:
+            return orjson.dumps(data, option=orjson.OPT_INDENT_2 if pretty else 0).decode()
+        except orjson.JSONEncodeError:  # nested more than 254 levels deep
+            return json.dumps(data, indent=2 if pretty else None, ensure_ascii=False)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Trace:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spanlog import config, context
 from spanlog.capture import safe_str
@@ -14,6 +12,10 @@ from spanlog.recorder import recorder
 from spanlog.safety import warn_once
 from spanlog.spans import LiveSpan, NoOpSpan
 from spanlog.store import current_store, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
 
 _SESSION = "mlflow.trace.session"
 _USER = "mlflow.trace.user"
@@ -51,8 +53,8 @@ class start_span:  # noqa: N801 - used as a function; a class for its speed
     def __enter__(self) -> LiveSpan:
         name, span_type, attributes = self._span
         if not recording():
-            self._span = NoOpSpan(name, span_type)
-            return self._span
+            self._span = nothing = NoOpSpan(name, span_type)
+            return nothing
         self._before = CURRENT.get()
         self._span = span = LiveSpan(name, span_type, open_span(self._before))
         if attributes:
@@ -158,7 +160,10 @@ def update_current_trace(
     """
     if state is not None and state not in ("OK", "ERROR"):
         raise ValueError(f'state must be "OK" or "ERROR", not {state!r}')
-    for name, text in (("request_preview", request_preview), ("response_preview", response_preview)):
+    for name, text in (
+        ("request_preview", request_preview),
+        ("response_preview", response_preview),
+    ):
         if text is not None and not isinstance(text, str):
             raise TypeError(f"{name} must be a string, not {type(text).__name__}")
     span = context.current_span()
@@ -176,9 +181,12 @@ def update_current_trace(
         trace.metadata[_SESSION] = safe_str(session_id)
     if user is not None:
         trace.metadata[_USER] = safe_str(user)
-    trace.client_request_id = client_request_id or trace.client_request_id
-    trace.request_preview = request_preview or trace.request_preview
-    trace.response_preview = response_preview or trace.response_preview
+    if client_request_id is not None:
+        trace.client_request_id = safe_str(client_request_id)
+    if request_preview is not None:
+        trace.request_preview = safe_str(request_preview)
+    if response_preview is not None:
+        trace.response_preview = safe_str(response_preview)
     trace.state = TraceState(state).value if state else trace.state
     recorder.changed(trace)
 

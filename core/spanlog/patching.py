@@ -16,15 +16,17 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from importlib import import_module
 from types import CoroutineType, ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import wrapt
 
+from spanlog.callables import TracedFunction
 from spanlog.capture import wire
 from spanlog.context import CURRENT, recording
-from spanlog.decorator import TracedFunction
 from spanlog.safety import logger, report
-from spanlog.spans import LiveSpan
+
+if TYPE_CHECKING:
+    from spanlog.spans import LiveSpan
 
 _ABSENT: Any = object()
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
@@ -45,7 +47,7 @@ class Call(NamedTuple):
 
 
 class Recording:
-    """A call that is being recorded: its span, and how its reply is read.
+    """A call that is being recorded: its open span, and how what is asked and answered is read.
 
     An integration overrides what differs for its library.
     """
@@ -53,6 +55,9 @@ class Recording:
     def __init__(self, span: LiveSpan) -> None:
         self.span = span
         self.awaited = False
+
+    def asked(self) -> None:
+        """Record facts of the request, before it is made."""
 
     def reply(self, result: Any) -> Any:
         """Take the result and end the span, now or later; return what the user gets."""
@@ -89,11 +94,13 @@ def records(begin: Callable[[Call], Recording | None]) -> Wrapper:
     ) -> Any:
         if not recording():
             return wrapped(*args, **kwargs)
+        begun = None
         try:
             begun = begin(Call(instance, args, kwargs))
+            if begun is not None:
+                begun.asked()
         except Exception as error:  # noqa: BLE001 - the guard
             report(error, f"recording a call of {wrapped.__qualname__}")
-            begun = None
         if begun is None:
             return wrapped(*args, **kwargs)
         before = CURRENT.get()
@@ -106,7 +113,7 @@ def records(begin: Callable[[Call], Recording | None]) -> Wrapper:
         finally:
             CURRENT.set(before)
         if type(result) is CoroutineType:
-            later = _await(begun, result)
+            later: Any = _await(begun, result)
             later.__name__, later.__qualname__ = result.__name__, result.__qualname__
             weakref.finalize(later, _never_awaited, begun).atexit = False
             return later
@@ -150,6 +157,27 @@ def _failed(begun: Recording, failure: BaseException) -> None:
     except Exception as error:  # noqa: BLE001 - the guard
         begun.span.fail(failure)
         report(error, f"recording the error of {begun.span.name}")
+
+
+class _BoundPatched(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self._self_instance is None:  # reached through its class
+            return self._self_parent.__reduce_ex__(protocol)
+        return getattr, (self._self_instance, self.__name__)
+
+
+class _Patched(TracedFunction):
+    """What stands in a function's place, and is pickled as what is found in that place."""
+
+    __bound_function_wrapper__ = _BoundPatched
+
+    def __init__(self, original: Any, wrapper: Wrapper, owner: Any, name: str) -> None:
+        super().__init__(original, wrapper)
+        self._self_place = owner, name
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        owner, name = self._self_place
+        return name if isinstance(owner, ModuleType) else (getattr, (owner, name))
 
 
 @dataclass
@@ -199,7 +227,7 @@ class Integration:
 
     def installed(self) -> bool:
         """Say whether the library can be imported, without importing it."""
-        if self.module in sys.modules:
+        if sys.modules.get(self.module) is not None:
             return True
         try:
             return importlib.util.find_spec(self.module) is not None
@@ -225,9 +253,12 @@ class Integration:
             wrapt.register_post_import_hook(self._imported, module)
 
     def _imported(self, module: ModuleType) -> None:
-        with self._lock:
-            if self.on:
-                self._patch(module)
+        try:
+            with self._lock:
+                if self.on:
+                    self._patch(module)
+        except Exception as error:  # noqa: BLE001 - the guard: the import must not fail
+            report(error, f"preparing {module.__name__}")
 
     def _patch(self, module: ModuleType) -> None:
         """Wrap the targets of a module that is imported now."""
@@ -252,7 +283,7 @@ class Integration:
         if original is _ABSENT:
             logger.debug("spanlog: %s is not there", target.at)
             return False
-        wrapper = TracedFunction(original, self._switched(target.wrapper))
+        wrapper = _Patched(original, self._switched(target.wrapper), owner, name)
         self._patches[target] = _Patch(owner, name, vars(owner).get(name, _ABSENT), wrapper)
         setattr(owner, name, wrapper)
         return True
@@ -260,9 +291,7 @@ class Integration:
     def _switched(self, wrapper: Wrapper) -> Wrapper:
         """Return the wrapper so that it does nothing while the integration is off."""
 
-        def switched(
-            wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any
-        ) -> Any:
+        def switched(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
             if self.on:
                 return wrapper(wrapped, instance, args, kwargs)
             return wrapped(*args, **kwargs)

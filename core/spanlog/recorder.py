@@ -2,37 +2,47 @@
 
 The caller pays for an append to a queue. One daemon thread writes at most 100 ms later, in one
 transaction a batch. A span that stays open for more than a second is written while it runs.
+
+What the caller runs may be called anywhere: by the garbage collector or a signal handler, in the
+middle of any line here, in any thread. So it waits for no lock that such a line may hold.
 """
 
 from __future__ import annotations
 
 import atexit
-import itertools
+import contextvars
 import os
 import signal
+import sys
 import threading
 import time
+import weakref
 from collections import deque
-from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from spanlog import config
+from spanlog.display import notebook
 from spanlog.safety import logger, report, warn_once
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import FrameType
 
     from spanlog.spans import LiveSpan, TraceRecord
 
 _GATHER = 0.05  # seconds that a batch waits for company; with the write itself below 0.1
-_SHOW_OPEN_AFTER = 1_000_000_000  # nanoseconds
+_SHOW_OPEN_AFTER = 1.0  # seconds
 _BATCH = 5_000
+_BATCH_BYTES = 32_000_000
 _ADMIT = 0.8  # the share of the queue beyond which no new trace begins
 _EXIT_WAIT = 10.0  # seconds that the end of the program may be held up
+_FORK_WAIT = 1.0  # seconds that a fork may be
+_SIGTERM_WAIT = 2.0
 _RETRY = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between attempts while the store is away
 
 
-class Unavailable(Exception):
+class Unavailable(Exception):  # noqa: N818 - it says how things are; it is no fault of ours
     """A sink cannot take anything now, and may later: a locked file, a full disk."""
 
 
@@ -47,12 +57,28 @@ class Sink(Protocol):
         """
 
 
-class _Flush:
+class _Bell:
+    """What a thread sleeps on. It may be rung anywhere, and rings on until it is heard."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def ring(self) -> None:
+        if self._lock.locked():
+            with suppress(RuntimeError):  # another thread was quicker
+                self._lock.release()
+
+    def wait(self, seconds: float | None = None) -> None:
+        self._lock.acquire(timeout=-1 if seconds is None else seconds)
+
+
+class _Mark:
     """A mark in the queue: all before it has been dealt with once `done` is set."""
 
     def __init__(self) -> None:
         self.done = threading.Event()
-        self.ok = True
+        self.ok = False
 
 
 class Recorder:
@@ -63,32 +89,38 @@ class Recorder:
         self.epoch = 0
         self.last_trace_id: str | None = None
         self.local = threading.local()
-        self.dropped_spans = 0
-        self.dropped_traces = 0
         self._reset()
 
     def _reset(self) -> None:
-        self._queue: deque[LiveSpan | TraceRecord | _Flush] = deque()
-        self._open: dict[str, LiveSpan] = {}
-        self._bytes = 0
-        self._writing = 0
-        self._idle = True
-        self._rouse = threading.Event()
-        self._hurry = threading.Event()
+        self.dropped_spans = 0
+        self.dropped_traces = 0
+        self._queue: deque[LiveSpan | TraceRecord | _Mark] = deque()
+        self._bytes = 0  # of inputs and outputs that are queued or being written
+        self._writing = 0  # how many are being written
+        self._busy = False
+        self._open: dict[str, LiveSpan] = {}  # the open spans that were not written yet
+        self._shown: list[weakref.ref[LiveSpan]] = []  # those that were
+        self._bell = _Bell()
+        self._idle = True  # the writer waits for something to be queued
+        self._asleep = True  # and for a span to open
+        self._hurry = False  # somebody waits for the writer
         self._room = threading.Condition()
         self._start_lock = threading.Lock()
-        self._write_lock = threading.RLock()
+        self._write_lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._stop = False
         self._closed = False
         self._failures = 0
+        self._error: Exception | None = None
 
     # What the caller's thread does.
 
     def started(self, span: LiveSpan) -> None:
         """Note that a span is open, so that it can be seen while it runs."""
-        self._open[span.span_id] = span
-        if self._idle:
-            self._wake()
+        if not span.trace.dropped:
+            self._open[span.span_id] = span
+            if self._asleep:
+                self._wake()
 
     def ended(self, span: LiveSpan) -> None:
         """Queue a span that ended."""
@@ -108,8 +140,11 @@ class Recorder:
                 return
             # Without its root a trace would never end; the row that counts the loss is small.
             span.forget_content()
+        if span.parent_id is None:
+            notebook.ended(span.trace_id)
+        size = _size(span)
+        self._bytes += size
         self._queue.append(span)
-        self._bytes += _size(span)
         if self._idle:
             self._wake()
 
@@ -132,7 +167,7 @@ class Recorder:
         return waiting >= config.queue_spans * share or self._bytes >= config.queue_bytes * share
 
     def _wait_for_room(self) -> bool:
-        if config.queue_wait <= 0:
+        if config.queue_wait <= 0 or self._closed or threading.current_thread() is self._thread:
             return False
         with self._room:
             return self._room.wait_for(lambda: not self._full(_ADMIT), config.queue_wait)
@@ -145,27 +180,36 @@ class Recorder:
             "spanlog: the queue is full (%d spans, %d MB), so traces are left out until the store "
             "keeps up. SPANLOG_QUEUE_SPANS and SPANLOG_QUEUE_MB make it larger, "
             "SPANLOG_QUEUE_WAIT lets calls wait.",
-            len(self._queue),
+            len(self._queue) + self._writing,
             self._bytes // 1_000_000,
         )
 
     def _wake(self) -> None:
-        self._idle = False
+        if self._closed:
+            if not (self._failures or sys.is_finalizing()):
+                self._write_waiting()
+            return
         if self._thread is None:
             self._start()
-        self._rouse.set()
+        self._bell.ring()
 
     def _start(self) -> None:
-        with self._start_lock:
-            if self._thread is not None or self._closed:
+        # Who finds the lock taken need not wait: the thread, once there, looks for itself.
+        if not self._start_lock.acquire(blocking=False):
+            return
+        try:
+            if self._thread is not None:
                 return
-            thread = threading.Thread(target=self._run, name="spanlog", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:  # the interpreter is ending: `close` writes what is queued
-                return
-            self._thread = thread
+            config.fix_tracking_uri()
+            notebook.install()
+            self._thread = threading.Thread(target=self._run, name="spanlog", daemon=True)
+            contextvars.Context().run(self._thread.start)  # it belongs to no span
             _handle_sigterm()
+            self._end_with_multiprocessing()
+        except RuntimeError:  # the program is ending: `close` and `flush` write what is queued
+            self._thread = None
+        finally:
+            self._start_lock.release()
 
     def flush(self, timeout: float = 30.0) -> bool:
         """Wait until all that was recorded before is in the sinks, open spans too.
@@ -175,117 +219,157 @@ class Recorder:
         """
         if threading.current_thread() is self._thread:
             return False
-        if self._thread is None and not self._queue and not self._open:
+        if not (self._queue or self._open or self._shown or self._busy):
             return True
-        mark = _Flush()
+        mark = _Mark()
         self._queue.append(mark)
+        self._hurry = True
         self._wake()
-        self._hurry.set()
         if self._thread is None or not self._thread.is_alive():
-            self._write_everything()
-        return mark.done.wait(timeout) and mark.ok
+            self._write_waiting()
+        done = mark.done.wait(timeout) and mark.ok
+        error, self._error = self._error, None
+        if error is not None:  # under our own tests only
+            raise error
+        return done
 
     # What the writer's thread does.
 
     def _run(self) -> None:
-        while not self._closed:
+        while not (self._stop or self._closed):
             self._idle = True
-            if not self._queue and not self._open:
-                self._rouse.wait()
-            self._idle = False
-            self._rouse.clear()
-            self._hurry.wait(_GATHER)
-            self._hurry.clear()
-            try:
-                self._write_everything()
-            except Exception as error:  # noqa: BLE001 - the guard: this thread must live on
-                report(error, "writing traces")
+            if not self._queue:
+                self._bell.wait(self._until_open_is_due())
+            self._idle = self._asleep = False
+            if self._queue and not self._hurry:
+                self._bell.wait(_GATHER)
+            self._hurry = False
+            self._write_waiting()
             if self._failures:
-                self._hurry.wait(_RETRY[min(self._failures, len(_RETRY)) - 1])
+                self._bell.wait(_RETRY[min(self._failures, len(_RETRY)) - 1])
+        self._idle = self._asleep = True
 
-    def _write_everything(self) -> None:
-        with self._write_lock:
-            while True:
-                batch, marks = self._take()
-                failed = not self._write(batch)
-                for mark in marks:
-                    mark.ok = not failed
-                    mark.done.set()
-                with self._room:
-                    self._room.notify_all()
-                if failed or not self._queue:
-                    return
+    def _until_open_is_due(self) -> float | None:
+        """Return in how many seconds an open span is to be written, None if there is none."""
+        self._asleep = True
+        waiting = list(self._open.values())
+        if not waiting:
+            return None
+        self._asleep = False
+        return min(max(_SHOW_OPEN_AFTER - max(map(_age, waiting)), 0.01), _SHOW_OPEN_AFTER)
 
-    def _take(self) -> tuple[list[LiveSpan | TraceRecord], list[_Flush]]:
+    def _write_waiting(self) -> None:
+        """Write until nothing waits. If another thread is at it, that one does it all."""
+        while self._write_lock.acquire(blocking=False):
+            try:
+                done = self._write_batch()
+            finally:
+                self._write_lock.release()
+            if not (done and self._queue):
+                return
+
+    def _write_batch(self) -> bool:
+        """Write up to a batch of what waits, and say whether the sinks took it."""
+        self._busy = True
+        batch, marks, size = self._take()
+        self._writing = len(batch)
+        done = False
+        try:
+            self._settle(batch)
+            self._hand_over(batch)
+            done = True
+            self._bytes -= size
+            if not self._queue:
+                self._bytes = 0  # several threads add to it without a lock: it may be off a little
+            if batch and self._failures:
+                self._failures = 0
+                logger.warning("spanlog: the trace store works again; what waited is written")
+        except Unavailable as error:
+            self._put_back(batch, error)
+        finally:
+            self._writing = 0
+            self._busy = False
+            for mark in marks:
+                mark.ok = done
+                mark.done.set()
+            with self._room:
+                self._room.notify_all()
+        return done
+
+    def _take(self) -> tuple[list[LiveSpan | TraceRecord], list[_Mark], int]:
         """Take what waits, up to a batch, and with it the spans that have long been open."""
+        from spanlog.spans import LiveSpan
+
         batch: list[LiveSpan | TraceRecord] = []
-        marks: list[_Flush] = []
-        while self._queue and len(batch) < _BATCH:
-            item = self._queue.popleft()
-            if isinstance(item, _Flush):
+        marks: list[_Mark] = []
+        queue, size = self._queue, 0
+        while queue and len(batch) < _BATCH and size < _BATCH_BYTES:
+            item = queue.popleft()
+            if isinstance(item, _Mark):
                 marks.append(item)
             else:
                 batch.append(item)
-        if not self._queue:
-            self._bytes = 0
-        now = time.time_ns()
+                size += _size(item) if isinstance(item, LiveSpan) else 0
+        shown = [span for ref in self._shown if (span := ref()) and span.end_time_ns is None]
+        if marks:
+            batch += shown
         for span in list(self._open.values()):
-            if marks or now - span.start_time_ns >= _SHOW_OPEN_AFTER:
+            if marks or _age(span) >= _SHOW_OPEN_AFTER:
                 self._open.pop(span.span_id, None)
-                if not span.trace.dropped and span.trace.epoch == self.epoch:
+                if span.trace.epoch == self.epoch:
+                    shown.append(span)
                     batch.append(span)
-        return batch, marks
+        self._shown = [weakref.ref(span) for span in shown]
+        return batch, marks, size
 
-    def _write(self, batch: list[LiveSpan | TraceRecord]) -> bool:
-        """Hand a batch to the sinks. Where they cannot take it, put it back."""
+    def _put_back(self, batch: list[LiveSpan | TraceRecord], error: Unavailable) -> None:
         from spanlog.spans import LiveSpan
 
-        spans = [item for item in batch if isinstance(item, LiveSpan)]
-        traces = list(
-            {
-                trace.trace_id: trace
-                for trace in (i.trace if isinstance(i, LiveSpan) else i for i in batch)
-            }.values()
-        )
-        self._writing = len(batch)
-        try:
-            for span in spans:
-                span.settle()
-            if traces:
-                for sink in self._sinks():
-                    sink.write(spans, traces)
-            if self._failures:
-                logger.warning("spanlog: the store works again; nothing that waited was lost")
-            self._failures = 0
-        except Unavailable as error:
-            self._failures += 1
-            self._queue.extendleft(reversed(batch))
-            self._bytes = sum(map(_size, spans))
-            warn_once("unavailable", "spanlog: %s. What is recorded waits in memory.", error)
-            return False
-        except Exception as error:  # noqa: BLE001 - the guard: one bad span must not stop the rest
-            self._write_apart(spans, error)
-        finally:
-            self._writing = 0
-        return True
+        for item in reversed(batch):
+            if isinstance(item, LiveSpan) and item.end_time_ns is None:
+                self._open[item.span_id] = item
+            else:
+                self._queue.appendleft(item)
+        if not self._failures:
+            logger.warning("spanlog: %s. What is recorded waits in memory.", error)
+        self._failures += 1
 
-    def _write_apart(self, spans: list[LiveSpan], error: Exception) -> None:
-        """Write each trace by itself, so that only the one that cannot be written is lost."""
-        by_trace = itertools.groupby(
-            sorted(spans, key=lambda s: s.trace_id), key=lambda s: s.trace_id
-        )
-        lost = 0
-        for _, group in by_trace:
-            whole = list(group)
-            try:
+    def _settle(self, batch: list[LiveSpan | TraceRecord]) -> None:
+        """Do the reading that was put off when a span ended. Open spans are their thread's."""
+        for span in batch:
+            if getattr(span, "_pending", None) and span.end_time_ns is not None:  # type: ignore[union-attr]
+                try:
+                    span.settle()  # type: ignore[union-attr]
+                except Exception as error:  # noqa: BLE001 - raised under our own tests only
+                    self._error = error
+
+    def _hand_over(self, items: list[LiveSpan | TraceRecord]) -> None:
+        """Give items to every sink, without those that no sink can take."""
+        from spanlog.spans import LiveSpan
+
+        try:
+            spans = [item for item in items if isinstance(item, LiveSpan)]
+            traces = [item.trace if isinstance(item, LiveSpan) else item for item in items]
+            if items:
                 for sink in self._sinks():
-                    sink.write(whole, [whole[0].trace])
-            except Exception as again:  # noqa: BLE001 - the guard
-                error, lost = again, lost + len(whole)
-        if lost:
-            self.dropped_spans += lost
-            logger.warning("spanlog: %d spans could not be written: %s", lost, error)
+                    sink.write(list(dict.fromkeys(spans)), list(dict.fromkeys(traces)))
+            return
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - the guard: one bad span must not stop the rest
+            if len(items) == 1:
+                self.dropped_spans += 1
+                self._report(error)
+        if len(items) > 1:
+            half = len(items) // 2
+            self._hand_over(items[:half])
+            self._hand_over(items[half:])
+
+    def _report(self, error: Exception) -> None:
+        try:
             report(error, "writing traces")
+        except Exception as raised:  # noqa: BLE001 - under our own tests: `flush` raises it
+            self._error = raised
 
     def _sinks(self) -> list[Sink]:
         if not self.sinks:
@@ -297,16 +381,14 @@ class Recorder:
     # The end of the program, and its doubling.
 
     def close(self) -> None:
-        """Write all that is left and stop the thread, within a bounded time."""
-        if self._thread is None and not self._queue and not self._open:
-            return
+        """Write all that is left, within a bounded time. What ends later is written at once."""
         end = time.monotonic() + _EXIT_WAIT
-        while not self.flush(_EXIT_WAIT) and time.monotonic() < end:
+        while not self.flush(max(end - time.monotonic(), 0.0)) and time.monotonic() < end:
             time.sleep(_RETRY[0])
         self._closed = True
-        self._wake()
-        self._hurry.set()
-        if left := sum(not isinstance(item, _Flush) for item in self._queue):
+        self._bell.ring()
+        waiting = sum(not isinstance(item, _Mark) for item in list(self._queue))
+        if left := waiting + self._writing:
             logger.warning("spanlog: %d spans could not be written before the end", left)
         if self.dropped_spans or self.dropped_traces:
             logger.warning(
@@ -315,11 +397,51 @@ class Recorder:
                 self.dropped_traces,
             )
 
+    def before_fork(self) -> None:
+        """Write what waits and end the thread: Python warns of a fork beside other threads."""
+        thread = self._thread
+        if thread is None or self._stop or thread is threading.current_thread():
+            return
+        if not self.sinks:
+            # A child could never import what another thread was importing at the fork.
+            import spanlog.store.sql  # noqa: F401
+        self.flush(_FORK_WAIT)
+        self._stop = True
+        self._bell.ring()
+        thread.join(_FORK_WAIT)
+        if not thread.is_alive():
+            self._thread = None
+
+    def after_fork_in_parent(self) -> None:
+        """Go on; the thread starts again when there is something to do."""
+        self._stop = False
+        if self._queue and not self._closed:
+            self._wake()
+
     def after_fork_in_child(self) -> None:
         """Begin anew: what waits in the queue is the parent's to write."""
         self.epoch += 1
-        self.dropped_spans = self.dropped_traces = 0
         self._reset()
+
+    def _end_with_multiprocessing(self) -> None:
+        """Have all written at the end of a child of `multiprocessing`, which skips Python's own."""
+        process = sys.modules.get("multiprocessing.process")
+        util = sys.modules.get("multiprocessing.util")
+        if process is None or util is None or process.parent_process() is None:
+            return
+
+        def close() -> None:
+            for thread in threading.enumerate():  # as Python does later, where we cannot be
+                if not thread.daemon and thread is not threading.current_thread():
+                    thread.join()
+            self.close()
+
+        util.Finalize(None, close, exitpriority=-(2**31))
+
+
+def _age(span: LiveSpan) -> float:
+    """Return for how many seconds a span has been open."""
+    return (time.time_ns() - span.start_time_ns) / 1e9
 
 
 def _size(span: LiveSpan) -> int:
@@ -330,7 +452,11 @@ recorder = Recorder()
 atexit.register(lambda: recorder.close())
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: recorder.after_fork_in_child())
+    os.register_at_fork(
+        before=lambda: recorder.before_fork(),
+        after_in_parent=lambda: recorder.after_fork_in_parent(),
+        after_in_child=lambda: recorder.after_fork_in_child(),
+    )
 
 
 def _handle_sigterm() -> None:
@@ -344,7 +470,7 @@ def _handle_sigterm() -> None:
         signal.signal(signal.SIGTERM, _end_on_sigterm)
 
 
-def _end_on_sigterm(number: int, frame: FrameType | None) -> None:
-    recorder.flush(2.0)
+def _end_on_sigterm(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as Python calls it
+    recorder.flush(_SIGTERM_WAIT)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from spanlog import config
-from spanlog.entities import Trace
 from spanlog.recorder import recorder
 from spanlog.safety import logger
 from spanlog.store import current_store
 from spanlog.store.filters import parse_filter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
+
+    from spanlog.entities import Trace
 
 
 def get_trace(
@@ -91,7 +92,7 @@ def search_traces(
         ImportError: A DataFrame was asked for and pandas is not installed.
     """
     if return_type is None:
-        return_type = "pandas" if importlib.util.find_spec("pandas") else "list"
+        return_type = "list" if _pandas() is None else "pandas"
     if return_type not in ("pandas", "list"):
         raise ValueError(f'return_type must be "pandas" or "list", not {return_type!r}')
     found = find(experiment_ids, filter_string, max_results, order_by)
@@ -109,19 +110,28 @@ def find(
     recorder.flush()
     store = current_store()
     if experiment_ids is None:
-        experiment_ids = [store.experiment(config.experiment).experiment_id]
+        current = store.find_experiment(config.experiment)
+        experiment_ids = [current] if current is not None else []
     return store.search(experiment_ids, where, order_by or (), max_results)
 
 
 def _frame(traces: Sequence[Trace]) -> pd.DataFrame:
     """Return traces as a DataFrame with MLflow's columns."""
+    pandas = _pandas()
+    if pandas is None:
+        raise ImportError(
+            "search_traces(return_type='pandas') needs pandas: pip install 'spanlog[pandas]'"
+        )
+    frame: pd.DataFrame = pandas.DataFrame([_row(trace) for trace in traces], columns=_COLUMNS)
+    return frame
+
+
+def _pandas() -> Any:
     try:
         import pandas as pd
     except ImportError:
-        raise ImportError(
-            "search_traces(return_type='pandas') needs pandas: pip install 'spanlog[pandas]'"
-        ) from None
-    return pd.DataFrame([_row(trace) for trace in traces], columns=_COLUMNS)
+        return None
+    return pd
 
 
 _COLUMNS = [

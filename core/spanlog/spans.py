@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from spanlog import config, context, usage
 from spanlog.capture import capture, decode, safe_str
 from spanlog.ids import clock_offset, new_span_id, new_trace_id
 from spanlog.recorder import recorder
 from spanlog.safety import report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
 
 _OURS = str(Path(__file__).parent) + os.sep
 _SCALARS = (str, int, float, bool, type(None))
@@ -35,6 +37,9 @@ class SpanStatus:
 
     status_code: SpanStatusCode
     description: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status_code", SpanStatusCode(self.status_code))
 
 
 @dataclass
@@ -208,7 +213,7 @@ class Span:
         for read in pending or ():
             try:
                 read(self)  # type: ignore[arg-type]  # only a live span has work put off
-            except Exception as error:  # noqa: BLE001 - the guard
+            except Exception as error:  # noqa: BLE001, PERF203 - the guard
                 report(error, "reading a recorded call")
 
     def to_dict(self) -> dict[str, Any]:
@@ -287,7 +292,7 @@ class TraceRecord:
         self.own = own
         self.epoch = recorder.epoch
         self.clock = clock_offset()
-        self.request_time = (time.perf_counter_ns() + self.clock) // 1_000_000
+        self.request_time = time.time_ns() // 1_000_000
         self.tags: dict[str, str] = {}
         self.metadata: dict[str, str] = {}
         self.client_request_id: str | None = None
@@ -376,7 +381,7 @@ class LiveSpan(Span):
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Record several facts."""
         for key, value in attributes.items():
-            self.set_attribute(str(key), value)
+            self.set_attribute(key if type(key) is str else safe_str(key), value)
 
     def set_span_type(self, span_type: str) -> None:
         """Say what kind of work this is."""
@@ -493,9 +498,10 @@ class NoOpSpan(LiveSpan):
     __slots__ = ()
 
     NO_TRACE: ClassVar[str] = "SPANLOG_NO_OP_SPAN_TRACE_ID"
+    NO_SPAN: ClassVar[str] = ""
 
     def __init__(self, name: str = "", span_type: str = "UNKNOWN") -> None:
-        stand_in = LiveSpan.remote(self.NO_TRACE, "", "")
+        stand_in = LiveSpan.remote(self.NO_TRACE, self.NO_SPAN, "")
         for slot in (*Span.__slots__, *LiveSpan.__slots__):
             if slot != "__weakref__":
                 setattr(self, slot, getattr(stand_in, slot))
@@ -538,7 +544,11 @@ def _as_text(data: bytes | str | None) -> str | None:
 
 def _type_name(error: BaseException) -> str:
     kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
 
 
 def _stack(error: BaseException) -> str:
@@ -547,8 +557,10 @@ def _stack(error: BaseException) -> str:
     while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OURS):
         frames = frames.tb_next
     try:
-        return "".join(traceback.format_exception(type(error), error, frames)).encode(
-            "utf-8", "backslashreplace"
-        ).decode()
+        return (
+            "".join(traceback.format_exception(type(error), error, frames))
+            .encode("utf-8", "backslashreplace")
+            .decode()
+        )
     except Exception:  # noqa: BLE001 - an exception class may break its own formatting
         return "".join(traceback.format_tb(frames)) + safe_str(error)

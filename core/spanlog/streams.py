@@ -1,13 +1,13 @@
 """Watch a stream go by: keep what passes, and end its span once, however it ends.
 
 A stream ends by being read to its end, by an error, by being closed or left, by its task being
-cancelled, or by being thrown away. What had arrived until then is kept.
+cancelled, by being thrown away, or with the program. What had arrived until then is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from functools import lru_cache
+import atexit
+from collections.abc import Callable
 from typing import Any
 
 import wrapt
@@ -15,9 +15,10 @@ import wrapt
 from spanlog.safety import report
 from spanlog.spans import LiveSpan
 
-# How the consumer's end of a stream came about, where it was not read to its end.
-CLOSED = "closed"
-ABANDONED = "abandoned"
+Read = Callable[[LiveSpan, list[Any], bool], None]
+
+# The watches whose streams have not ended. Nothing here holds a stream.
+_live: set[Watch] = set()
 
 
 class Watch:
@@ -26,65 +27,79 @@ class Watch:
     Args:
         span: The call's span; it ends with the stream.
         read: Makes the span's outputs of the pieces that passed; called once, off the hot path.
-            It is told how the consumer stopped, or None if nothing stopped the stream.
+            It is told whether the consumer stopped before the stream's end.
     """
 
-    def __init__(
-        self, span: LiveSpan, read: Callable[[LiveSpan, list[Any], str | None], None]
-    ) -> None:
+    __slots__ = ("_pieces", "_read", "followed", "span")
+
+    def __init__(self, span: LiveSpan, read: Read) -> None:
         self.span = span
-        self.pieces: list[Any] = []
-        self.reading = False
+        self.followed = False
         self._read = read
-        self._done = False
+        self._pieces: list[Any] = []
+        _live.add(self)
 
     def piece(self, piece: Any) -> None:
         """Keep a piece that passed."""
-        if not self.pieces:
+        if not self._pieces:
             self.span.set_attribute("gen_ai.response.time_to_first_chunk", self.span.age())
-        self.pieces.append(piece)
+        self._pieces.append(piece)
 
     def completed(self) -> None:
         """End the span: everything has been read."""
-        self._finish(None, None)
+        self._finish(None)
 
-    def stopped(self, how: str) -> None:
-        """End the span: the consumer wants no more. While a read is under way, that decides."""
-        if not self.reading:
-            self._finish(how, None)
+    def stopped(self) -> None:
+        """End the span: the consumer wants no more, or is no more."""
+        self._finish(None, stopped=True)
 
     def failed(self, error: BaseException) -> None:
         """End the span with an error."""
         if isinstance(error, GeneratorExit):
-            self._finish(ABANDONED, None)
+            self.stopped()
         else:
-            self._finish(None, error)
+            self._finish(error)
 
-    def _finish(self, how: str | None, error: BaseException | None) -> None:
-        if self._done:
+    def _finish(self, error: BaseException | None, *, stopped: bool = False) -> None:
+        try:
+            _live.remove(self)
+        except KeyError:  # it has ended, maybe at this moment in another thread
             return
-        self._done = True
-        pieces, self.pieces = self.pieces, []
-        self.span.put_off(lambda span: self._read(span, pieces, how))
-        if error is not None:
-            self.span.fail(error)
-        else:
-            self.span.end()
+        read, pieces = self._read, self._pieces
+        try:
+            self.span.put_off(lambda span: read(span, pieces, stopped))
+            if error is not None:
+                self.span.fail(error)
+            else:
+                self.span.end()
+        except Exception as ours:  # noqa: BLE001 - the guard
+            report(ours, "ending the span of a stream")
 
 
-class Watched(wrapt.ObjectProxy):  # type: ignore[misc]
-    """An iterator or async iterator that is watched; in all else it is the iterator itself."""
+class Watched(wrapt.ObjectProxy):  # type: ignore[type-arg]
+    """A stream that is watched, sync or async; in all else it is the stream itself."""
 
-    def __init__(self, iterator: Any, watch: Watch) -> None:
-        super().__init__(iterator)
+    def __init__(self, stream: Any, watch: Watch) -> None:
+        super().__init__(stream)
         self._self_watch = watch
 
-    def __iter__(self) -> Iterator[Any]:
-        return self
+    def __iter__(self) -> Any:
+        return self._self_follow(iter(self.__wrapped__))
+
+    def __aiter__(self) -> Any:
+        return self._self_follow(self.__wrapped__.__aiter__())
+
+    def _self_follow(self, iterator: Any) -> Any:
+        """Return the iterator so that it is watched; of several, the first is the stream."""
+        if iterator is self.__wrapped__:
+            return self
+        if self._self_watch.followed:
+            return iterator
+        self._self_watch.followed = True
+        return Watched(iterator, self._self_watch)
 
     def __next__(self) -> Any:
         watch = self._self_watch
-        watch.reading = True
         try:
             piece = next(self.__wrapped__)
         except StopIteration:
@@ -93,17 +108,11 @@ class Watched(wrapt.ObjectProxy):  # type: ignore[misc]
         except BaseException as error:
             watch.failed(error)
             raise
-        finally:
-            watch.reading = False
         watch.piece(piece)
         return piece
 
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self
-
     async def __anext__(self) -> Any:
         watch = self._self_watch
-        watch.reading = True
         try:
             piece = await self.__wrapped__.__anext__()
         except StopAsyncIteration:
@@ -112,62 +121,34 @@ class Watched(wrapt.ObjectProxy):  # type: ignore[misc]
         except BaseException as error:
             watch.failed(error)
             raise
-        finally:
-            watch.reading = False
         watch.piece(piece)
         return piece
 
-    def close(self) -> None:
-        """Close the iterator."""
-        self._self_watch.stopped(CLOSED)
-        self.__wrapped__.close()
+    def close(self) -> Any:
+        """Close the stream."""
+        self._self_watch.stopped()
+        return self.__wrapped__.close()
 
-    async def aclose(self) -> None:
-        """Close the async iterator."""
-        self._self_watch.stopped(CLOSED)
-        await self.__wrapped__.aclose()
+    async def aclose(self) -> Any:
+        """Close the async stream."""
+        self._self_watch.stopped()
+        return await self.__wrapped__.aclose()
 
     def __del__(self) -> None:
-        try:
-            self._self_watch.stopped(ABANDONED)
-        except Exception as error:  # noqa: BLE001 - the guard
-            report(error, "ending an abandoned stream")
+        self._self_watch.stopped()
 
 
 def watch_body(response: Any, watch: Watch) -> None:
-    """Watch the bytes of an HTTP response that has not been read: httpx's, httpx2's or the like.
+    """Watch the body of an HTTP response that has not been read: httpx's, httpx2's or the like.
 
-    Whoever reads it, the SDK's stream, a raw response or the user, reads it through its
-    `iter_bytes` or `aiter_bytes`; whoever stops early calls its `close` or `aclose`. Until one of
-    these two is called, this one object belongs to a subclass of its class that watches the four.
+    Whoever reads it, the SDK's stream, a raw response or the user, reads its `stream`, and closes
+    that when they stop. What passes there is as it was on the wire, maybe compressed.
     """
-    vars(response)["_spanlog_watch"] = watch
-    response.__class__ = _watched_class(type(response))
+    response.stream = Watched(response.stream, watch)
 
 
-@lru_cache
-def _watched_class(kind: type[Any]) -> type[Any]:
-    def release(response: Any) -> None:
-        watch: Watch | None = vars(response).pop("_spanlog_watch", None)
-        if watch is not None:
-            response.__class__ = kind
-            watch.stopped(CLOSED)
-
-    class WatchedResponse(kind):  # type: ignore[misc]
-        def iter_bytes(self, *args: Any, **kwargs: Any) -> Any:
-            return Watched(super().iter_bytes(*args, **kwargs), self._spanlog_watch)
-
-        def aiter_bytes(self, *args: Any, **kwargs: Any) -> Any:
-            return Watched(super().aiter_bytes(*args, **kwargs), self._spanlog_watch)
-
-        def close(self) -> None:
-            release(self)
-            kind.close(self)
-
-        async def aclose(self) -> None:
-            release(self)
-            await kind.aclose(self)
-
-    WatchedResponse.__name__, WatchedResponse.__qualname__ = kind.__name__, kind.__qualname__
-    WatchedResponse.__module__ = kind.__module__
-    return WatchedResponse
+@atexit.register
+def _end_with_the_program() -> None:
+    """End what is still open, so that what had arrived is kept. Runs before the recorder closes."""
+    for watch in tuple(_live):
+        watch.stopped()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from spanlog import context as _context
 from spanlog.capture import safe_str
 from spanlog.fluent import _SESSION, _USER, _texts
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
 
 __all__ = ["context", "disable", "disable_notebook_display", "enable", "enable_notebook_display"]
 

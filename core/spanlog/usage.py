@@ -28,12 +28,19 @@ _MLFLOW = "mlflow.chat.tokenUsage"
 
 def read(attributes: Mapping[str, Any]) -> dict[str, int] | None:
     """Return the usage that a span's attributes hold; None where there is none."""
-    found = {name: attributes[key] for name, key in ATTRIBUTES.items() if key in attributes}
+    found = _counts({name: attributes.get(key) for name, key in ATTRIBUTES.items()})
     if not found:
-        found = dict(attributes.get(_MLFLOW) or {})
+        found = _counts(attributes.get(_MLFLOW))
     if found and "total_tokens" not in found:
         found["total_tokens"] = found.get("input_tokens", 0) + found.get("output_tokens", 0)
     return found or None
+
+
+def _counts(usage: Any) -> dict[str, int]:
+    """Return what are counts; a program may have written anything under those names."""
+    if not isinstance(usage, Mapping):
+        return {}
+    return {name: count for name, count in usage.items() if type(count) is int}
 
 
 def total(spans: Iterable[Span]) -> dict[str, int] | None:

@@ -1,1 +1,1 @@
-"""One module a library, each named like the library it traces; `spanlog.<library>` is the module."""
+"""One module a library, each named like it; `spanlog.<library>` is the module."""

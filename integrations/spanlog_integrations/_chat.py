@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spanlog.capture import capture, decode
-from spanlog.spans import LiveSpan
+
 from spanlog_integrations._usage import openai_usage
+
+if TYPE_CHECKING:
+    from spanlog.spans import LiveSpan
 
 Json = dict[str, Any]
 
@@ -35,7 +38,15 @@ _RESPONSE = {
     "status": "gen_ai.response.status",
 }
 # Texts of a streamed message that stand whole in each piece; all others are spelled out in pieces.
-_WHOLE = frozenset({"id", "type", "role", "model", "object", "status", "format", "finish_reason"})
+_WHOLE = frozenset(
+    {"type", "role", "model", "object", "status", "format", "finish_reason", "channel"}
+)
+# What is spelled out in a choice; the rest stands whole in each piece that has it.
+_SPELLED = frozenset({"delta", "text", "logprobs"})
+# Lists whose pieces may have no index: one that has a type goes on with the last one of that type.
+_IN_ORDER = frozenset({"content", "thinking"})
+# What a chunk has and the reply has not, or has in another place.
+_STREAM_ONLY = frozenset({"choices", "obfuscation", "p"})
 
 
 def request(span: LiveSpan, body: Mapping[str, Any]) -> None:
@@ -63,7 +74,8 @@ def response(span: LiveSpan, reply: Json) -> None:
     if isinstance(choices := reply.get("choices"), list):
         reasons = [choice.get("finish_reason") for choice in choices]
         span.set_attribute("gen_ai.response.finish_reasons", [r for r in reasons if r])
-    openai_usage(span, reply.get("usage"))
+    of_groq = reply.get("x_groq")  # where Groq tells of usage when it streams
+    openai_usage(span, reply.get("usage") or (isinstance(of_groq, dict) and of_groq.get("usage")))
 
 
 def fold(chunks: Sequence[Json]) -> Json:
@@ -72,28 +84,36 @@ def fold(chunks: Sequence[Json]) -> Json:
     choices: dict[int, Json] = {}
     for chunk in chunks:
         for key, value in chunk.items():
-            if key != "choices" and (value is not None or key not in reply):
+            # Azure sends chunks about the filter in which id and model are "".
+            if key not in _STREAM_ONLY and (value not in (None, "") or key not in reply):
                 reply[key] = value
         for piece in chunk.get("choices") or ():
-            _add_choice(choices.setdefault(piece.get("index", 0), {}), piece)
-    if "object" in reply:
-        reply["object"] = reply["object"].removesuffix(".chunk")
+            _add_choice(choices.setdefault(piece.get("index") or 0, {}), piece)
+    if isinstance(kind := reply.get("object"), str):
+        reply["object"] = kind.removesuffix(".chunk")
     reply["choices"] = [_finished(choices[index]) for index in sorted(choices)]
     return reply
 
 
 def _add_choice(choice: Json, piece: Json) -> None:
     for key, value in piece.items():
-        _add(choice, "message" if key == "delta" else key, value)
+        if key in _SPELLED:
+            _add(choice, "message" if key == "delta" else key, value)
+        elif isinstance(value, Mapping) and isinstance(there := choice.get(key), Mapping):
+            choice[key] = {**there, **value}
+        elif value is not None or key not in choice:
+            choice[key] = value
 
 
 def _add(whole: Json, key: str, piece: Any) -> None:
     """Add a piece of a value to what there is of it."""
     there = whole.get(key)
     if there is None:
-        whole[key] = None if piece is None else _first(piece)
+        whole[key] = None if piece is None else _first(piece, key)
     elif piece is None:
         pass
+    elif key == "id":
+        whole[key] = there or piece  # vLLM gives each piece of a call another one
     elif isinstance(piece, str) and isinstance(there, str):
         repeated = key in _WHOLE or (key == "name" and piece == there)
         whole[key] = (piece or there) if repeated else there + piece
@@ -101,34 +121,60 @@ def _add(whole: Json, key: str, piece: Any) -> None:
         for inner, value in piece.items():
             _add(there, inner, value)
     elif isinstance(piece, list) and isinstance(there, list):
-        _extend(there, piece)
+        _extend(there, piece, key)
+    elif isinstance(piece, str) and isinstance(there, list):  # Mistral: the text after the thoughts
+        _extend(there, [{"type": "text", "text": piece}] if piece else [], key)
     else:
         whole[key] = piece
 
 
-def _first(piece: Any) -> Any:
+def _first(piece: Any, key: str) -> Any:
     if isinstance(piece, Mapping):
         whole: Json = {}
-        for key, value in piece.items():
-            _add(whole, key, value)
+        for inner, value in piece.items():
+            _add(whole, inner, value)
         return whole
     if isinstance(piece, list):
         items: list[Any] = []
-        _extend(items, piece)
+        _extend(items, piece, key)
         return items
     return piece
 
 
-def _extend(items: list[Any], pieces: Sequence[Any]) -> None:
-    """Add to a list: a piece with an index goes to the item of that index."""
+def _extend(items: list[Any], pieces: Sequence[Any], key: str) -> None:
+    """Add to a list: items that are new, and pieces of those that are there."""
     for piece in pieces:
-        index = piece.get("index") if isinstance(piece, Mapping) else None
-        same = next((i for i in items if index is not None and i.get("index") == index), None)
-        if same is None:
-            items.append(_first(piece))
+        item = _begun(items, piece, key)
+        if item is None:
+            items.append(_first(piece, key))
+        elif key == "executed_tools":  # Groq tells of a tool again once it has run
+            item.update(piece)
         else:
-            for key, value in piece.items():
-                _add(same, key, value)
+            for inner, value in piece.items():
+                _add(item, inner, value)
+
+
+def _begun(items: list[Any], piece: Any, key: str) -> Json | None:
+    """Return the item that a piece goes on with: that of its index, or in some lists the last.
+
+    OpenRouter gives the same index to reasoning of two types, Gemini to calls made in parallel.
+    """
+    if not isinstance(piece, Mapping):
+        return None
+    index, kind, id_ = (piece.get(name) for name in ("index", "type", "id"))
+    if index is None:
+        in_order = key == "tool_calls" or (kind and key in _IN_ORDER)
+        found = items[-1:] if in_order else []
+    else:
+        found = [i for i in items if isinstance(i, dict) and i.get("index") == index]
+    same = [
+        i for i in found if isinstance(i, dict) and (not kind or i.get("type") in (None, "", kind))
+    ]
+    if not same:
+        return None
+    item: Json = same[-1]
+    named = (piece.get("function") or piece.get("custom") or {}).get("name")
+    return None if named and (index is None or (id_ and id_ != item.get("id"))) else item
 
 
 def _finished(choice: Json) -> Json:

@@ -15,15 +15,18 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-
 from spanlog.capture import capture, wire
 from spanlog.context import current_span
 from spanlog.patching import Call, Integration, Recording, Target, records
 from spanlog.spans import LiveSpan
 from spanlog.streams import Watch, watch_body
+
 from spanlog_integrations import _sse
 
 Json = dict[str, Any]
+
+# The headers that a request proves itself with.
+_CREDENTIALS = ("authorization", "api-key", "x-api-key", "proxy-authorization")
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,12 @@ class Route:
     request: Callable[[LiveSpan, Mapping[str, Any]], None]
     response: Callable[[LiveSpan, Json], None]
     fold: Callable[[Sequence[Json]], Json]
-    over: Callable[[Json], bool] = lambda event: False
+    over: Callable[[Json], bool] = lambda _event: False
     method: str = "post"
     streamed_only: bool = False
 
 
-def stainless(
-    library: str, routes: Sequence[Route], provider: Callable[[Any], str]
-) -> Integration:
+def stainless(library: str, routes: Sequence[Route], provider: Callable[[Any], str]) -> Integration:
     """Return the integration of an SDK.
 
     Args:
@@ -73,9 +74,12 @@ def stainless(
     def begin(call: Call) -> Recording | None:
         options = call.argument(1, "options")
         route = find(options.method.lower(), str(options.url))
-        if route is None or (route.streamed_only and not call.kwargs.get("stream")):
+        streamed = bool(call.kwargs.get("stream"))
+        if route is None or (route.streamed_only and not streamed):
             return None
-        return _Request(call.instance, options, route, provider(call.instance))
+        request = _Request(call.instance, _body(options), route, provider, streamed=streamed)
+        request.listen(options)
+        return request
 
     return Integration(
         library,
@@ -89,76 +93,117 @@ def stainless(
 class _Request(Recording):
     """A request that calls a model."""
 
-    def __init__(self, client: Any, options: Any, route: Route, provider: str) -> None:
-        body = _body(options)
+    def __init__(
+        self,
+        client: Any,
+        body: Json,
+        route: Route,
+        provider: Callable[[Any], str],
+        *,
+        streamed: bool,
+    ) -> None:
         model = body.get("model")
         name = f"{route.operation} {model}" if model else route.operation
         super().__init__(LiveSpan(name, route.span_type, current_span(), capture(body)))
-        self.route = route
-        self.client = client
+        self._asked = client, body, provider
+        self._route = route
+        self._streamed = streamed
+        self._heard: list[Any] = []
+
+    def listen(self, options: Any) -> None:
+        """Keep the reply for when `.parse()` refuses it: too long, filtered, not of its type."""
+        parse, heard = getattr(options, "post_parser", None), self._heard
+        if callable(parse):
+
+            def parser(reply: Any) -> Any:
+                heard[:] = [reply]
+                return parse(reply)
+
+            options.post_parser = parser
+
+    def asked(self) -> None:
+        client, body, provider = self._asked
+        del self._asked
         facts = self.span.set_attribute
-        facts("gen_ai.operation.name", route.operation)
-        facts("gen_ai.provider.name", provider)
-        facts("server.address", client.base_url.host)
-        if model:
+        facts("gen_ai.operation.name", self._route.operation)
+        if model := body.get("model"):
             facts("gen_ai.request.model", str(model))
-        route.request(self.span, body)
+        facts("gen_ai.provider.name", provider(client))
+        facts("server.address", client.base_url.host)
+        self._route.request(self.span, body)
 
     def reply(self, result: Any) -> Any:
         http = _http_response(result)
         if http is None:
             if request_id := getattr(result, "_request_id", None):
                 self.span.set_attribute("http.response.request_id", request_id)
-            self._finish(wire(result))
+            self._answered(result)
+            self.span.end()
             return result
         if request_id := http.headers.get("x-request-id") or http.headers.get("request-id"):
             self.span.set_attribute("http.response.request_id", request_id)
-        content_type = http.headers.get("content-type", "")
+        body = _Body(self._route, http, streamed=self._streamed)
         if http.is_closed:
-            body = http.content
-            self.span.put_off(lambda span: self._read(span, [body], None, content_type))
+            content = http.content
+            self.span.put_off(lambda span: body.read(span, content, stopped=False))
             self.span.end()
         else:
-            watch_body(
-                http, Watch(self.span, lambda s, p, how: self._read(s, p, how, content_type))
-            )
+            watch_body(http, Watch(self.span, body.read_off_the_wire))
         return result
 
+    def _answered(self, reply: Any) -> None:
+        route, outputs = self._route, wire(reply)
+        self.span.keep_outputs(outputs)
+        self.span.put_off(lambda span: _facts(span, route, orjson.loads(outputs)))
+
     def failed(self, error: BaseException) -> None:
+        if self._heard:
+            self._answered(self._heard[0])
         facts = {
-            "error.type": getattr(error, "code", None) or type(error).__name__,
+            "error.type": _code(error) or type(error).__name__,
             "http.response.status_code": getattr(error, "status_code", None),
             "http.response.request_id": getattr(error, "request_id", None),
             "error.body": _error_body(error),
         }
         self.span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
         self.span.record_exception(error)
-        self.span.redact(_secrets(self.client))
+        self.span.redact(_secrets(vars(error).get("request")))
         self.span.end()
 
-    def _finish(self, outputs: bytes) -> None:
-        self.span.keep_outputs(outputs)
-        self.span.put_off(lambda span: self._facts(span, orjson.loads(outputs)))
-        self.span.end()
 
-    def _facts(self, span: LiveSpan, reply: Any) -> None:
-        if isinstance(reply, dict):
-            self.route.response(span, reply)
+class _Body:
+    """The body of an HTTP response, and how it is read once it has gone by."""
 
-    def _read(
-        self, span: LiveSpan, pieces: list[bytes], stopped: str | None, content_type: str
-    ) -> None:
-        """Make the outputs of a body that was read off the wire."""
+    def __init__(self, route: Route, http: Any, *, streamed: bool) -> None:
+        self._route = route
+        self._request = http.request
+        self._response_type = type(http)
+        self._content_type = http.headers.get("content-type", "")
+        self._encoding = http.headers.get("content-encoding")
+        self._is_json = "json" in self._content_type
+        self._is_events = not self._is_json and (
+            streamed or self._content_type.startswith("text/event-stream")
+        )
+
+    def read_off_the_wire(self, span: LiveSpan, pieces: list[bytes], stopped: bool) -> None:
+        """Make the outputs of the pieces that were received."""
         body = b"".join(pieces)
-        if content_type.startswith("text/event-stream"):
+        if self._encoding and body:
+            headers = {"content-encoding": self._encoding}
+            body = self._response_type(200, headers=headers, content=body).content
+        self.read(span, body, stopped)
+
+    def read(self, span: LiveSpan, body: bytes, stopped: bool) -> None:
+        """Make the span's outputs of the body."""
+        if self._is_events:
             self._read_events(span, body, stopped)
             return
         if stopped:
-            span.set_attribute("spanlog.stream.stopped", stopped)
+            span.set_attribute("spanlog.stream.completed", False)
         if not body:
             return
-        if "json" not in content_type:
-            text = content_type.startswith("text/")
+        if not self._is_json:
+            text = self._content_type.startswith("text/")
             span.set_outputs(body.decode("utf-8", "replace") if text else body)
             return
         try:
@@ -167,21 +212,28 @@ class _Request(Recording):
             span.set_outputs(body.decode("utf-8", "replace"))
             return
         span.set_outputs(reply)
-        self._facts(span, reply)
+        _facts(span, self._route, reply)
 
-    def _read_events(self, span: LiveSpan, body: bytes, stopped: str | None) -> None:
+    def _read_events(self, span: LiveSpan, body: bytes, stopped: bool) -> None:
         events, over = _sse.parse(body)
-        if stopped and not over and not any(map(self.route.over, events[-1:])):
-            span.set_attribute("spanlog.stream.stopped", stopped)
+        if stopped and not over and not any(map(self._route.over, events[-1:])):
+            span.set_attribute("spanlog.stream.completed", False)
         span.set_attribute("spanlog.stream.chunks", len(events))
         errors = [event for event in events if event.get("error") or event.get("type") == "error"]
         replies = [event for event in events if event not in errors]
         if replies:
-            reply = self.route.fold(replies)
+            reply = self._route.fold(replies)
             span.set_outputs(reply)
-            self._facts(span, reply)
+            _facts(span, self._route, reply)
         for event in errors:
             failed(span, event.get("error") or event)
+        if errors:
+            span.redact(_secrets(self._request))
+
+
+def _facts(span: LiveSpan, route: Route, reply: Any) -> None:
+    if isinstance(reply, dict):
+        route.response(span, reply)
 
 
 def failed(span: LiveSpan, error: Any) -> None:
@@ -197,9 +249,11 @@ def failed(span: LiveSpan, error: Any) -> None:
 
 def _body(options: Any) -> Json:
     """Return the request's body as it goes over the wire; of files, what they are."""
-    body = {**(options.json_data or {}), **(getattr(options, "extra_json", None) or {})}
+    data = options.json_data
+    body = dict(data) if isinstance(data, Mapping) else {} if data is None else {"body": data}
+    body.update(getattr(options, "extra_json", None) or {})
     files = options.files
-    for name, file in (files.items() if isinstance(files, Mapping) else files or ()):
+    for name, file in files.items() if isinstance(files, Mapping) else files or ():
         body[name] = [*body[name], _file(file)] if name in body else [_file(file)]
     return body
 
@@ -217,6 +271,8 @@ def _file(file: Any) -> Json:
 
 def _http_response(result: Any) -> Any:
     """Return the HTTP response behind a stream, a raw or a binary reply; None for a plain one."""
+    if hasattr(type(result), "__pydantic_serializer__"):
+        return None  # at once: asking a model for an attribute that it lacks is slow
     for candidate in (
         getattr(result, "http_response", None),
         getattr(result, "response", None),
@@ -227,12 +283,19 @@ def _http_response(result: Any) -> Any:
     return None
 
 
+def _code(error: BaseException) -> str | None:
+    code = getattr(error, "code", None)
+    return code if isinstance(code, str) else None
+
+
 def _error_body(error: BaseException) -> Any:
     body = getattr(error, "body", None)
     response = getattr(error, "response", None)
     return body if body is not None or response is None else getattr(response, "text", None)
 
 
-def _secrets(client: Any) -> list[str]:
-    found = (getattr(client, name, None) for name in ("api_key", "auth_token", "admin_api_key"))
-    return [secret for secret in found if isinstance(secret, str) and len(secret) >= 4]
+def _secrets(request: Any) -> list[str]:
+    """Return what an HTTP request proved itself with."""
+    headers = getattr(request, "headers", None) or {}
+    sent = [str(headers.get(name) or "").split() for name in _CREDENTIALS]
+    return [words[-1] for words in sent if words and len(words[-1]) >= 4]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spanlog.spans import LiveSpan
+if TYPE_CHECKING:
+    from spanlog.spans import LiveSpan
 
 _COUNTS = {
     "prompt_tokens": "gen_ai.usage.input_tokens",
@@ -13,6 +14,8 @@ _COUNTS = {
     "completion_tokens": "gen_ai.usage.output_tokens",
     "output_tokens": "gen_ai.usage.output_tokens",
     "total_tokens": "gen_ai.usage.total_tokens",
+    "cached_tokens": "gen_ai.usage.cache_read.input_tokens",  # Together
+    "prompt_cache_hit_tokens": "gen_ai.usage.cache_read.input_tokens",  # DeepSeek
 }
 _INPUT_DETAILS = {
     "cached_tokens": "gen_ai.usage.cache_read.input_tokens",
@@ -32,6 +35,7 @@ _OUTPUT_DETAILS = {
 _PARTS = {
     "prompt_tokens_details": _INPUT_DETAILS,
     "input_tokens_details": _INPUT_DETAILS,
+    "input_token_details": _INPUT_DETAILS,
     "completion_tokens_details": _OUTPUT_DETAILS,
     "output_tokens_details": _OUTPUT_DETAILS,
 }

@@ -6,13 +6,19 @@ module-level and earlier clients, and every server that is called through this S
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from base64 import b64decode, b64encode
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from spanlog.entities import SpanType
-from spanlog.spans import LiveSpan
+
 from spanlog_integrations import _chat
 from spanlog_integrations._stainless import Route, failed, stainless
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from spanlog.spans import LiveSpan
 
 Json = dict[str, Any]
 
@@ -31,13 +37,32 @@ _PROVIDERS = {
     "generativelanguage.googleapis.com": "gcp.gemini",
     "openrouter.ai": "openrouter",
 }
+# The events that are a stream's last; in chat a stream ends with "[DONE]".
+_LAST = frozenset(
+    {
+        "response.completed",
+        "response.incomplete",
+        "response.failed",
+        "image_generation.completed",
+        "image_edit.completed",
+        "transcript.text.done",
+        "speech.audio.done",
+    }
+)
+# What an event about an image has and a reply with images has not, or has in another place.
+_OF_AN_IMAGE = frozenset(
+    {"type", "b64_json", "created_at", "partial_image_index", "sequence_number"}
+)
 
 
 def _provider(client: Any) -> str:
-    host = client.base_url.host
-    found = (name for address, name in _PROVIDERS.items() if host.endswith(address))
     azure = "Azure" in type(client).__name__
-    return next(found, "azure.ai.openai" if azure else "openai")
+    return _provider_at(client.base_url.host) or ("azure.ai.openai" if azure else "openai")
+
+
+@lru_cache
+def _provider_at(host: str) -> str | None:
+    return next((name for end, name in _PROVIDERS.items() if host.endswith(end)), None)
 
 
 def _responses_response(span: LiveSpan, reply: Json) -> None:
@@ -62,43 +87,66 @@ def _fold_responses(events: Sequence[Json]) -> Json:
     return reply
 
 
-# Where the pieces of an output item's texts go: (list of parts, its index) or the item itself.
+# Where the pieces of an output item's texts go: a list of parts, or the item itself.
 _PIECES = {
-    "response.output_text.delta": ("content", "content_index", "text"),
-    "response.refusal.delta": ("content", "content_index", "refusal"),
-    "response.reasoning_text.delta": ("content", "content_index", "text"),
-    "response.reasoning_summary_text.delta": ("summary", "summary_index", "text"),
-    "response.function_call_arguments.delta": (None, None, "arguments"),
-    "response.custom_tool_call_input.delta": (None, None, "input"),
-    "response.mcp_call_arguments.delta": (None, None, "arguments"),
+    "response.output_text.delta": ("content", "text"),
+    "response.refusal.delta": ("content", "refusal"),
+    "response.reasoning_text.delta": ("content", "text"),
+    "response.reasoning_summary_text.delta": ("summary", "text"),
+    "response.function_call_arguments.delta": ("", "arguments"),
+    "response.custom_tool_call_input.delta": ("", "input"),
+    "response.mcp_call_arguments.delta": ("", "arguments"),
+    "response.code_interpreter_call_code.delta": ("", "code"),
 }
 
 
 def _add_to_item(item: Json, event: Json) -> None:
     if isinstance(event.get("item"), dict):
         item.update(event["item"])
-        return
-    place = _PIECES.get(event.get("type", ""))
-    if place is None:
-        return
-    parts, index, text = place
-    if parts is not None and index is not None:
-        listed = item.setdefault(parts, [])
-        while len(listed) <= event.get(index, 0):
-            listed.append({})
-        item = listed[event.get(index, 0)]
-    item[text] = (item.get(text) or "") + event.get("delta", "")
+    elif isinstance(event.get("part"), dict):
+        parts = "summary" if "summary_index" in event else "content"
+        _part(item, parts, event[f"{parts}_index"]).update(event["part"])
+    elif isinstance(event.get("annotation"), dict):
+        part = _part(item, "content", event.get("content_index", 0))
+        part["annotations"] = [*(part.get("annotations") or ()), event["annotation"]]
+    elif place := _PIECES.get(event.get("type", "")):
+        parts, text = place
+        target = _part(item, parts, event.get(f"{parts}_index", 0)) if parts else item
+        target[text] = (target.get(text) or "") + event.get("delta", "")
 
 
-def _fold_events(events: Sequence[Json]) -> Json:
-    """Take the last event, which holds the whole; pieces of speech are put together."""
-    audio = "".join(event.get("audio") or "" for event in events)
-    reply = {key: value for key, value in events[-1].items() if key != "type"}
-    return {**reply, "audio": audio} if audio else reply
+def _part(item: Json, parts: str, index: int) -> Json:
+    listed = item.setdefault(parts, [])
+    while len(listed) <= index:
+        listed.append({})
+    part: Json = listed[index]
+    return part
+
+
+def _fold_images(events: Sequence[Json]) -> Json:
+    """Put the finished images together; where there is none yet, the last part of one."""
+    done = [event for event in events if event.get("type") in _LAST] or events[-1:]
+    reply = {key: value for key, value in done[-1].items() if key not in _OF_AN_IMAGE}
+    images = [{"b64_json": event.get("b64_json")} for event in done]
+    return {"created": done[-1].get("created_at"), **reply, "data": images}
+
+
+def _fold_transcript(events: Sequence[Json]) -> Json:
+    """Take the text from the last event, or as far as it has been spelled out."""
+    reply = {key: value for key, value in events[-1].items() if key not in ("type", "delta")}
+    if "text" not in reply:
+        reply["text"] = "".join(event.get("delta") or "" for event in events)
+    return reply
+
+
+def _fold_speech(events: Sequence[Json]) -> Json:
+    """Put the pieces of sound together."""
+    sound = b"".join(b64decode(event.get("audio") or "") for event in events)
+    return {"audio": b64encode(sound).decode(), "usage": events[-1].get("usage")}
 
 
 def _last(event: Json) -> bool:
-    return str(event.get("type", "")).endswith((".completed", ".done", ".incomplete", ".failed"))
+    return event.get("type") in _LAST
 
 
 def _no_facts(span: LiveSpan, body: Mapping[str, Any]) -> None:
@@ -133,10 +181,12 @@ integration = stainless(
         _responses("responses/[^/]+", "get", streamed_only=True),
         _route("completions", "text_completion", SpanType.LLM),
         _route("embeddings", "embeddings", SpanType.EMBEDDING),
-        _route("images/(generations|edits|variations)", "image_generation", SpanType.LLM, _fold_events),
-        _route("audio/speech", "speech", SpanType.LLM, _fold_events),
-        _route("audio/transcriptions", "transcription", SpanType.LLM, _fold_events),
-        _route("audio/translations", "translation", SpanType.LLM, _fold_events),
+        _route(
+            "images/(generations|edits|variations)", "image_generation", SpanType.LLM, _fold_images
+        ),
+        _route("audio/speech", "speech", SpanType.LLM, _fold_speech),
+        _route("audio/transcriptions", "transcription", SpanType.LLM, _fold_transcript),
+        _route("audio/translations", "translation", SpanType.LLM, _fold_transcript),
         _route("moderations", "moderation", SpanType.GUARDRAIL),
         _route("decisions", "decision", SpanType.LLM),
     ],

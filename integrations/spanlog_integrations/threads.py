@@ -2,55 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spanlog import config
-from spanlog.context import SCOPE, active, carry, current_span
+from spanlog.context import SCOPE, Scope, active, carry, current_span
 from spanlog.patching import Integration, Target
 from spanlog.recorder import recorder
 from spanlog.spans import LiveSpan
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def _submit(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+
+def _submit(wrapped: Callable[..., Any], _pool: Any, args: Any, kwargs: Any) -> Any:
     if not args:
         return wrapped(*args, **kwargs)
     function, *rest = args
-    return wrapped(carry(function), *rest, **kwargs)
+    return _outside(wrapped, carry(function), *rest, **kwargs)
 
 
-def _submit_process(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-    span = current_span()
-    if not args or span is None:
-        return wrapped(*args, **kwargs)
-    above = (span.trace_id, span.span_id, config.experiment, config.tracking_uri)
-    return wrapped(_under, above, *args, **kwargs)
-
-
-def _under(above: tuple[str, str, str, str], function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function in another process, under the span that submitted it."""
-    trace_id, span_id, config.experiment, config.tracking_uri = above
+def _outside(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function where nothing is current: the threads it starts are for others too."""
+    scope = SCOPE.get()
+    SCOPE.set(None)
     try:
-        with active(LiveSpan.remote(trace_id, span_id, config.experiment)):
+        with active(None):
             return function(*args, **kwargs)
     finally:
-        recorder.flush()
+        SCOPE.set(scope)
+
+
+class _Above:
+    """What is current where work is submitted, to be sent to another process."""
+
+    def __init__(self, span: LiveSpan | None, scope: Scope | None) -> None:
+        self.span = span and (span.trace_id, span.span_id)
+        self.scope = scope
+        self.config = config.experiment, config.tracking_uri
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a function in this process, under the span that submitted it."""
+        config.experiment, config.tracking_uri = self.config
+        span = self.span and LiveSpan.remote(*self.span, config.experiment)
+        before = SCOPE.get()
+        SCOPE.set(self.scope)
+        try:
+            with active(span):
+                return function(*args, **kwargs)
+        finally:
+            SCOPE.set(before)
+            recorder.flush()
+
+
+def _submit_process(wrapped: Callable[..., Any], _pool: Any, args: Any, kwargs: Any) -> Any:
+    if not args:
+        return wrapped(*args, **kwargs)
+    # Where nothing is current it is sent too: a forked process has what was current at the fork.
+    return _outside(wrapped, _Above(current_span(), SCOPE.get()).call, *args, **kwargs)
 
 
 def _start(wrapped: Callable[..., Any], thread: Any, args: Any, kwargs: Any) -> Any:
     if current_span() is None and SCOPE.get() is None:
         return wrapped(*args, **kwargs)
     run = carry(thread.run)
+    own = vars(thread).get("run")
+
+    def put_back() -> None:
+        del thread.run  # the class's own is seen again, and no cycle is left
+        if own is not None:
+            thread.run = own
 
     def run_once() -> None:
-        del thread.run  # the class's own is seen again, and no cycle is left
+        put_back()
         run()
 
     thread.run = run_once
     try:
         return wrapped(*args, **kwargs)
     except BaseException:
-        vars(thread).pop("run", None)
+        put_back()
         raise
 
 

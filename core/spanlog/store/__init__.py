@@ -7,12 +7,17 @@ import threading
 from typing import TYPE_CHECKING
 
 from spanlog import config
+from spanlog.recorder import Unavailable, recorder
 
 if TYPE_CHECKING:
     from spanlog.store.sql import SqlStore
 
 _lock = threading.RLock()
 _store: SqlStore | None = None
+
+
+class StoreError(Unavailable):
+    """A store cannot be opened or read; the message says what to do."""
 
 
 def current_store() -> SqlStore:
@@ -40,12 +45,15 @@ def open_store(uri: str) -> SqlStore:
     with _lock:
         url = config.database_url(uri)
         if _store is None or _store.url != url:
-            _store = SqlStore(url)
+            before, _store = _store, SqlStore(url)
+            if before is not None:
+                before.close()
         config.tracking_uri = url
         return _store
 
 
 def _before_fork() -> None:
+    recorder.before_fork()  # its thread uses the store
     _lock.acquire()
     if _store:
         _store.before_fork()

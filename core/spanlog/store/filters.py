@@ -9,13 +9,15 @@ from __future__ import annotations
 import difflib
 import operator
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import sqlalchemy as sa
 
-from spanlog.store.schema import trace_metadata, trace_tags, traces
+from spanlog.store.schema import storable, trace_metadata, trace_tags, traces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 _end_time = traces.c.request_time + traces.c.execution_duration
 
@@ -60,7 +62,7 @@ _TOKEN = re.compile(
         (?P<string>'(?:[^']|'')*'|"(?:[^"]|"")*")
       | (?P<number>-?\d+(?:\.\d+)?)
       | (?P<operator><=|>=|!=|<>|=|<|>)
-      | (?P<field>[A-Za-z_][\w.\-/]*(?:`[^`]+`)?)
+      | (?P<field>[A-Za-z_]\w*\.`[^`]+`|[A-Za-z_][\w.\-/]*)
     )""",
     re.VERBOSE,
 )
@@ -77,19 +79,19 @@ class Comparison:
     field: str
     key: str | None
     operator: str
-    value: str | int | float
+    value: str | float
 
     def clause(self) -> Any:
         """Return it as an SQL condition."""
         compare = _OPERATORS[self.operator]
         if self.key is None:
             column = FIELDS[self.field]
-            return compare(column, _converted(column, self.value))
+            return compare(column, self.value)
         pairs = _PAIRS[self.field].c
         return sa.exists().where(
             pairs.trace_id == traces.c.trace_id,
-            pairs.key == self.key,
-            compare(pairs.value, str(self.value)),
+            pairs.key == storable(self.key),
+            compare(pairs.value, self.value),
         )
 
 
@@ -130,7 +132,7 @@ def order_columns(order_by: Sequence[str]) -> list[Any]:
     """
     columns = []
     for text in order_by:
-        name, _, direction = text.strip().partition(" ")
+        name, direction = [*text.split(maxsplit=1), "", ""][:2]
         direction = direction.strip().upper() or "ASC"
         column = FIELDS.get(name.removeprefix("attributes.").removeprefix("trace."))
         if column is None:
@@ -145,9 +147,12 @@ def _comparison(tokens: _Tokens) -> Comparison:
     name = tokens.take("field", "a field")
     field, key = _field(tokens, name)
     symbol = tokens.take("operator", "one of " + " ".join(_OPERATORS))
-    value = tokens.take_value()
-    if key is None and isinstance(value, str) and isinstance(FIELDS[field].type, sa.Integer):
-        tokens.complain(f"{name} is compared with a number, found {value!r}")
+    kind, text = tokens.take_value()
+    value: str | float = storable(text)
+    if key is None and isinstance(FIELDS[field].type, sa.Integer):
+        if kind != "number":
+            tokens.complain(f"{name} is compared with a number, found {text!r}")
+        value = float(text)  # exact for every number of milliseconds there is
     return Comparison(field, key, symbol, value)
 
 
@@ -167,10 +172,6 @@ def _field(tokens: _Tokens, name: str) -> tuple[str, str | None]:
 def _nearest(word: str, known: Sequence[str] | dict[str, Any]) -> str:
     near = difflib.get_close_matches(word, known, 1)
     return f" Did you mean {near[0]}?" if near else f" Fields are {', '.join(known)}."
-
-
-def _converted(column: Any, value: str | float) -> str | int | float:
-    return value if isinstance(column.type, sa.Integer) else str(value)
 
 
 class _Tokens:
@@ -197,14 +198,16 @@ class _Tokens:
             self.complain(f"expected {expected}, found {text!r}")
         return text
 
-    def take_value(self) -> str | int | float:
+    def take_value(self) -> tuple[str, str]:
         kind, text = self._next("a value")
         if kind == "string":
-            return text[1:-1].replace(text[0] * 2, text[0])
+            return kind, text[1:-1].replace(text[0] * 2, text[0])
         if kind != "number":
             self.complain(f"expected a value, found {text!r}; texts are written in quotes")
-        return float(text) if "." in text else int(text)
+        return kind, text
 
-    def complain(self, problem: str) -> Any:
+    def complain(self, problem: str) -> NoReturn:
         place = f"{self.text}\n{' ' * self.start}^"
-        raise FilterError(f"the filter does not parse at character {self.start}: {problem}\n{place}")
+        raise FilterError(
+            f"the filter does not parse at character {self.start}: {problem}\n{place}"
+        )

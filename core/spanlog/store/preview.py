@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from spanlog.capture import decode
@@ -12,21 +12,23 @@ _LENGTH = 1_000
 _PARSED = 100_000
 
 
-def request_preview(data: str | None) -> str | None:
+def request_preview(data: bytes | str | None) -> str | None:
     """Return the last thing the user said, or the inputs themselves, in 1,000 characters."""
     return _preview(data, "user")
 
 
-def response_preview(data: str | None) -> str | None:
+def response_preview(data: bytes | str | None) -> str | None:
     """Return what the assistant said, or the outputs themselves, in 1,000 characters."""
     return _preview(data, "assistant")
 
 
-def _preview(data: str | None, role: str) -> str | None:
+def _preview(data: bytes | str | None, role: str) -> str | None:
     if data is None:
         return None
     value = decode(data) if len(data) <= _PARSED else None
-    text = _said(value, role) or data
+    text = _said(value, role)
+    if not text:
+        text = data if isinstance(data, str) else data[: 4 * _LENGTH].decode(errors="ignore")
     return text if len(text) <= _LENGTH else text[: _LENGTH - 3] + "..."
 
 
@@ -36,11 +38,11 @@ def _said(value: Any, role: str) -> str | None:
         return value
     if not isinstance(value, Mapping):
         return None
-    if value.get("choices"):
-        return _text(value["choices"][0].get("message", {}).get("content"))
-    messages = value.get("messages")
-    if isinstance(messages, Sequence) and not isinstance(messages, str):
-        said = [m for m in messages if isinstance(m, Mapping) and m.get("role", role) == role]
+    if choices := _mappings(value.get("choices")):
+        message = choices[0].get("message")
+        return _text(message.get("content")) if isinstance(message, Mapping) else None
+    if messages := _mappings(value.get("messages")):
+        said = [message for message in messages if message.get("role", role) == role]
         return _text(said[-1].get("content")) if said else None
     if len(value) == 1:
         return _said(next(iter(value.values())), role)
@@ -50,7 +52,12 @@ def _said(value: Any, role: str) -> str | None:
 def _text(content: Any) -> str | None:
     if isinstance(content, str):
         return content
-    if isinstance(content, Sequence):
-        parts = [p.get("text") for p in content if isinstance(p, Mapping)]
-        return " ".join(part for part in parts if isinstance(part, str)) or None
-    return None
+    parts = [part.get("text") for part in _mappings(content)]
+    return " ".join(part for part in parts if isinstance(part, str)) or None
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    """Return the JSON objects of a JSON array; none of anything else."""
+    if not isinstance(value, list):
+        return []
+    return [item for item in value if isinstance(item, Mapping)]

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-_HOST = socket.gethostname()
+
+def _here() -> str:
+    """Return where pids mean what they mean here: the host, and in it the container."""
+    with suppress(OSError):
+        return f"{socket.gethostname()}/{Path('/proc/self/ns/pid').readlink()}"
+    return socket.gethostname()
+
+
+_HOST = _here()
 
 
 def this_process() -> str:
@@ -36,9 +45,13 @@ def is_gone(process: str) -> bool:
 
 
 def _started(pid: int) -> str:
-    """Return when a process began, in the kernel's ticks; empty where that is not told."""
+    """Return when a process began, in the kernel's ticks; empty where that is not told.
+
+    Of a process that has ended and waits for its parent to ask how, it is "ended".
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
-    return stat.rpartition(")")[2].split()[19]
+    fields = stat.rpartition(")")[2].split()
+    return "ended" if fields[0] in "ZX" else fields[19]

@@ -13,8 +13,14 @@ from sqlalchemy import (
     Table,
     Text,
     insert,
+    inspect,
     select,
+    update,
 )
+
+from spanlog.capture import safe_str
+from spanlog.config import DEFAULT_EXPERIMENT
+from spanlog.store import StoreError
 
 VERSION = 1
 
@@ -81,23 +87,29 @@ trace_tags = _pairs("trace_tags")
 trace_metadata = _pairs("trace_metadata")
 
 
-class NewerSchema(Exception):
-    """The store was made by a later version of spanlog."""
+def storable(text: object) -> str:
+    """Return text that every database takes: no lone surrogates, no zero characters."""
+    if type(text) is str and text.isprintable():  # then it has neither
+        return text
+    return safe_str(text).replace("\x00", "\\x00")
 
 
 def prepare(connection: Connection) -> None:
     """Create what is missing. Runs in a transaction that no other process can be in too.
 
     Raises:
-        NewerSchema: The store was made by a later version of spanlog.
+        StoreError: The tables there are not ours, or those of a later spanlog.
     """
-    metadata.create_all(connection)
-    version = connection.scalar(select(schema_version.c.version))
-    if version is None:
+    there = set(inspect(connection).get_table_names())
+    if schema_version.name not in there:
+        if there & set(metadata.tables):
+            raise StoreError("it is the database of another program")
+        metadata.create_all(connection)
         connection.execute(insert(schema_version).values(version=VERSION))
-        connection.execute(insert(experiments).values(experiment_id=0, name="Default"))
-    elif version > VERSION:
-        raise NewerSchema(
-            f"the store has schema {version}, this spanlog knows {VERSION}: "
-            "install a newer spanlog, or choose another file with set_tracking_uri"
+        connection.execute(insert(experiments).values(experiment_id=0, name=DEFAULT_EXPERIMENT))
+    version = connection.scalars(select(schema_version.c.version)).one()
+    if version > VERSION:
+        raise StoreError(
+            f"it has schema {version} and this spanlog knows {VERSION}: install a newer spanlog"
         )
+    connection.execute(update(schema_version).values(version=VERSION))  # so that it can be written

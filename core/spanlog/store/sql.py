@@ -3,37 +3,48 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
-from typing import Any
+import time
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from spanlog.capture import capture
 from spanlog.entities import Experiment, Trace, TraceData, TraceInfo, TraceState
 from spanlog.recorder import Unavailable
-from spanlog.spans import LiveSpan, Span, SpanEvent, TraceRecord
+from spanlog.store import StoreError
 from spanlog.store.filters import Filter, order_columns
-from spanlog.store.preview import request_preview, response_preview
-from spanlog.store.processes import is_gone, this_process
+from spanlog.store.processes import is_gone
+from spanlog.store.rows import (
+    Upsert,
+    pair_rows,
+    read_span,
+    span_row,
+    trace_row,
+    upsert,
+    upsert_trace,
+)
 from spanlog.store.schema import (
     experiments,
     prepare,
     spans,
+    storable,
     trace_metadata,
     trace_tags,
     traces,
 )
 
-# How long SQLite itself waits for another process's transaction to end, in seconds.
-_BUSY = 5.0
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Sequence
+
+    from spanlog.spans import LiveSpan, TraceRecord
+
+# SQLite itself waits so long for another process's transaction, in seconds; then we let others in
+# this process have their turn, and try again.
+_BUSY = 0.2
+_PATIENCE = 5.0
 _IN_CHUNK = 500
-
-
-class StoreError(Exception):
-    """A store cannot be opened or read; the message says what to do."""
 
 
 class SqlStore:
@@ -48,37 +59,64 @@ class SqlStore:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._lock = threading.RLock()
-        try:
-            self._engine = sa.create_engine(url, **_options(url))
-            self._reader = self._engine.execution_options(spanlog_reads=True)
-            _configure(self._engine)
-            with self._transaction() as connection:
-                prepare(connection)
-        except Exception as error:
-            reason = getattr(error, "orig", None) or error
-            raise StoreError(
-                f"cannot open the trace store {url!r}: {reason}. Give a path that can be written "
-                "to set_tracking_uri() or SPANLOG_TRACKING_URI."
-            ) from error
+        self._gate = _Gate()
         self._experiments: dict[str, int] = {}
-        insert = {"postgresql": postgresql.insert}.get(self._engine.dialect.name, sqlite.insert)
-        self._upsert_span = _upsert(insert, spans)
-        self._upsert_trace = _upsert_trace(insert)
-        self._upsert_tag = _upsert(insert, trace_tags)
-        self._upsert_metadata = _upsert(insert, trace_metadata)
+        self._prepared: object = _identity  # what no file has
+        try:
+            parsed = sa.make_url(url)
+            self._in_memory = _in_memory(parsed)
+            # Threads that share the one connection take turns.
+            self._turn: AbstractContextManager[object] = (
+                threading.RLock() if self._in_memory else nullcontext()
+            )
+            self.name = parsed.render_as_string(hide_password=True)
+            self._engine = sa.create_engine(parsed, **_options(parsed))
+            self._reader = self._engine.execution_options(spanlog_reads=True)
+            in_file = self._engine.dialect.name == "sqlite" and not self._in_memory
+            self._path = parsed.database if in_file else None
+            _configure(self._engine)
+            insert = {"postgresql": postgresql.insert}.get(self._engine.dialect.name, sqlite.insert)
+            self._spans, self._tags, self._facts = (
+                Upsert(self._engine, upsert(insert, table))
+                for table in (spans, trace_tags, trace_metadata)
+            )
+            self._traces = Upsert(self._engine, upsert_trace(insert))
+            with self._transaction():
+                pass
+        except Exception as error:
+            raise StoreError(_refusal(url, error)) from error
+
+    def close(self) -> None:
+        """Close what is open; it opens again when it is used."""
+        if not self._in_memory:
+            self._engine.dispose()
 
     @contextmanager
-    def _transaction(self) -> Generator[sa.Connection]:
-        """Write under one transaction."""
-        with self._lock, self._engine.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def _reading(self) -> Generator[sa.Connection]:
-        """Read one consistent state."""
-        with self._lock, self._reader.connect() as connection:
-            yield connection
+    def _transaction(self, *, reads: bool = False) -> Generator[sa.Connection]:
+        """Write under one transaction, or read one consistent state."""
+        end = time.monotonic() + _PATIENCE
+        while True:
+            with self._gate, self._turn, ExitStack() as stack:
+                try:
+                    fresh = self._prepared != _identity(self._path)
+                    if fresh:  # for the first time, or the file was deleted or replaced
+                        self.close()
+                        self._experiments.clear()
+                    engine = self._reader if reads and not fresh else self._engine
+                    connection = stack.enter_context(engine.connect())
+                    stack.enter_context(connection.begin())
+                except sa.exc.OperationalError as error:
+                    if "locked" not in str(error.orig) or time.monotonic() > end:
+                        raise
+                else:
+                    if fresh:
+                        prepare(connection)
+                    yield connection
+                    stack.close()
+                    if fresh:
+                        self._prepared = _identity(self._path)
+                    return
+            time.sleep(0.005)
 
     # Writing.
 
@@ -89,63 +127,41 @@ class SqlStore:
             Unavailable: Nothing was kept; the same may be tried again.
         """
         roots = {span.trace_id: span for span in new_spans if span.parent_id is None}
-        tags = [(r, key, value) for r in records for key, value in list(r.tags.items())]
-        facts = [(r, key, value) for r in records for key, value in list(r.metadata.items())]
-        facts += [(r, "spanlog.dropped_spans", str(r.dropped_spans)) for r in records if r.dropped_spans]
+        span_rows = [span_row(span) for span in new_spans]
+        tags = [(r, *pair) for r in records if r.tags for pair in list(r.tags.items())]
+        facts = [(r, *pair) for r in records if r.metadata for pair in list(r.metadata.items())]
+        facts += [
+            (r, "spanlog.dropped_spans", str(r.dropped_spans)) for r in records if r.dropped_spans
+        ]
         try:
             with self._transaction() as connection:
-                rows = [self._trace_row(connection, r, roots.get(r.trace_id)) for r in records]
-                connection.execute(self._upsert_trace, rows)
-                if new_spans:
-                    connection.execute(self._upsert_span, [_span_row(span) for span in new_spans])
-                if tags:
-                    connection.execute(self._upsert_tag, _pair_rows(tags))
-                if facts:
-                    connection.execute(self._upsert_metadata, _pair_rows(facts))
-        except sa.exc.OperationalError as error:
-            raise Unavailable(f"the trace store {self.url!r} cannot be written: {error.orig}") from error
+                ids = {
+                    name: self._experiment_id(connection, name)
+                    for name in {r.experiment for r in records}
+                }
+                rows = [trace_row(r, ids[r.experiment], roots.get(r.trace_id)) for r in records]
+                self._traces.run(connection, rows)
+                self._spans.run(connection, span_rows)
+                self._tags.run(connection, pair_rows(tags))
+                self._facts.run(connection, pair_rows(facts))
+        except (sa.exc.DBAPIError, OSError) as error:
+            if isinstance(error, _POISON):
+                raise
+            reason = getattr(error, "orig", None) or error
+            raise Unavailable(f"the trace store {self.name} cannot be written: {reason}") from error
+        self._experiments.update(ids)
         for record, key, value in tags:  # written once: `set_trace_tag` may change it from now on
-            if record.tags.get(key) == value:
-                del record.tags[key]
-
-    def _trace_row(
-        self, connection: sa.Connection, record: TraceRecord, root: LiveSpan | None
-    ) -> dict[str, Any]:
-        row = {
-            "trace_id": record.trace_id,
-            "experiment_id": self._experiment_id(connection, record.experiment),
-            "name": record.name,
-            "state": TraceState.IN_PROGRESS.value,
-            "request_time": record.request_time,
-            "execution_duration": None,
-            "client_request_id": record.client_request_id,
-            "request_preview": record.request_preview,
-            "response_preview": record.response_preview,
-            "process": this_process() if record.own else None,
-        }
-        if root is not None and record.own:
-            row["name"] = root.name
-            row["request_time"] = root.start_time_ns // 1_000_000
-            row["request_preview"] = record.request_preview or request_preview(root.inputs_json)
-            if root.duration_ns is not None:
-                failed = root.status.status_code.value == "ERROR"
-                row["state"] = record.state or ("ERROR" if failed else "OK")
-                row["execution_duration"] = root.duration_ns // 1_000_000
-                row["response_preview"] = record.response_preview or response_preview(
-                    root.outputs_json
-                )
-        return row
+            now = record.tags.pop(key, value)
+            if now != value:  # set anew meanwhile
+                record.tags.setdefault(key, now)
 
     def _experiment_id(self, connection: sa.Connection, name: str) -> int:
         known = self._experiments.get(name)
         if known is None:
-            column = experiments.c.experiment_id
-            known = connection.scalar(sa.select(column).where(experiments.c.name == name))
-            if known is None:
-                known = connection.execute(
-                    sa.insert(experiments).values(name=name).returning(column)
-                ).scalar_one()
-            self._experiments[name] = known
+            known = _find_experiment(connection, name)
+        if known is None:
+            made = connection.execute(sa.insert(experiments).values(name=storable(name)))
+            known = int(made.inserted_primary_key[0])  # type: ignore[index]
         return known
 
     def experiment(self, name: str | None = None, experiment_id: str | None = None) -> Experiment:
@@ -154,16 +170,25 @@ class SqlStore:
         Raises:
             StoreError: There is none with that id.
         """
-        with self._transaction() as connection:
-            if name is not None:
+        if name is not None:
+            with self._transaction() as connection:
                 return Experiment(str(self._experiment_id(connection, name)), name)
+        with self._transaction(reads=True) as connection:
             query = sa.select(experiments.c.name).where(
-                sa.cast(experiments.c.experiment_id, sa.String) == experiment_id
+                sa.cast(experiments.c.experiment_id, sa.String) == str(experiment_id)
             )
             found = connection.scalar(query)
         if found is None:
             raise StoreError(f"there is no experiment with the id {experiment_id!r}")
         return Experiment(str(experiment_id), found)
+
+    def find_experiment(self, name: str) -> str | None:
+        """Return the id of an experiment, or None if there is none of that name."""
+        known = self._experiments.get(name)
+        if known is None:
+            with self._transaction(reads=True) as connection:
+                known = _find_experiment(connection, name)
+        return None if known is None else str(known)
 
     def set_tag(self, trace_id: str, key: str, value: str) -> None:
         """Set a tag of a trace.
@@ -171,10 +196,9 @@ class SqlStore:
         Raises:
             StoreError: There is no such trace.
         """
-        self._must_exist(trace_id)
         with self._transaction() as connection:
-            row = {"trace_id": trace_id, "key": key, "value": value}
-            connection.execute(self._upsert_tag, [row])
+            self._must_exist(connection, trace_id)
+            self._tags.run(connection, [(trace_id, storable(key), storable(value))])
 
     def delete_tag(self, trace_id: str, key: str) -> None:
         """Remove a tag of a trace.
@@ -182,20 +206,18 @@ class SqlStore:
         Raises:
             StoreError: There is no such trace or no such tag.
         """
-        self._must_exist(trace_id)
         columns = trace_tags.c
+        which = (columns.trace_id == trace_id, columns.key == storable(key))
         with self._transaction() as connection:
-            gone = connection.execute(
-                sa.delete(trace_tags).where(columns.trace_id == trace_id, columns.key == key)
-            )
+            self._must_exist(connection, trace_id)
+            gone = connection.execute(sa.delete(trace_tags).where(*which))
         if not gone.rowcount:
             raise StoreError(f"trace {trace_id} has no tag {key!r}")
 
-    def _must_exist(self, trace_id: str) -> None:
-        with self._reading() as connection:
-            query = sa.select(traces.c.trace_id).where(traces.c.trace_id == trace_id)
-            if connection.scalar(query) is None:
-                raise StoreError(f"there is no trace {trace_id!r} in {self.url!r}")
+    def _must_exist(self, connection: sa.Connection, trace_id: str) -> None:
+        query = sa.select(traces.c.trace_id).where(traces.c.trace_id == trace_id)
+        if connection.scalar(query) is None:
+            raise StoreError(f"there is no trace {trace_id!r} in {self.name}")
 
     def delete(
         self,
@@ -207,15 +229,15 @@ class SqlStore:
         """Delete traces, the oldest first, and return how many."""
         query = sa.select(traces.c.trace_id).order_by(traces.c.request_time)
         if experiment_id is not None:
-            query = query.where(traces.c.experiment_id == int(experiment_id))
+            query = query.where(_in_experiments([experiment_id]))
         if max_timestamp_millis is not None:
             query = query.where(traces.c.request_time <= max_timestamp_millis)
-        if trace_ids is not None:
-            query = query.where(traces.c.trace_id.in_(list(trace_ids)))
-        if max_traces is not None:
-            query = query.limit(max_traces)
         with self._transaction() as connection:
             doomed = list(connection.scalars(query))
+            if trace_ids is not None:
+                wanted = set(trace_ids)
+                doomed = [trace_id for trace_id in doomed if trace_id in wanted]
+            doomed = doomed[:max_traces]
             for chunk in _chunks(doomed):
                 for table in (spans, trace_tags, trace_metadata, traces):
                     connection.execute(sa.delete(table).where(table.c.trace_id.in_(chunk)))
@@ -239,7 +261,7 @@ class SqlStore:
         """Return the traces of the experiments that fit a filter."""
         query = (
             sa.select(traces)
-            .where(traces.c.experiment_id.in_([int(id_) for id_ in experiment_ids]))
+            .where(_in_experiments(experiment_ids))
             .where(where.clause())
             .order_by(*order_columns(order_by))
             .offset(offset)
@@ -250,7 +272,7 @@ class SqlStore:
 
     def _load(self, query: sa.Select[Any]) -> list[Trace]:
         self._note_interrupted()
-        with self._reading() as connection:
+        with self._transaction(reads=True) as connection:
             rows = list(connection.execute(query).mappings())
             ids = [row["trace_id"] for row in rows]
             span_rows = _by_trace(connection, spans, ids, spans.c.start_time_ns)
@@ -271,7 +293,7 @@ class SqlStore:
                     trace_metadata={r["key"]: r["value"] for r in fact_rows.get(id_, ())},
                     tags={r["key"]: r["value"] for r in tag_rows.get(id_, ())},
                 ),
-                TraceData([_span(r) for r in span_rows.get(id_, ())]),
+                TraceData([read_span(r) for r in span_rows.get(id_, ())]),
             )
             for id_, row in zip(ids, rows, strict=True)
         ]
@@ -279,7 +301,7 @@ class SqlStore:
     def _note_interrupted(self) -> None:
         """Give the traces whose process has ended before them the state INTERRUPTED."""
         running = traces.c.state == TraceState.IN_PROGRESS.value
-        with self._reading() as connection:
+        with self._transaction(reads=True) as connection:
             named = connection.scalars(sa.select(traces.c.process).where(running).distinct())
             gone = [process for process in named if process and is_gone(process)]
         if gone:
@@ -294,23 +316,91 @@ class SqlStore:
 
     def before_fork(self) -> None:
         """Wait for what is under way and close every connection."""
-        self._lock.acquire()
-        self._engine.dispose()
+        self._gate.shut()
+        self.close()
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
-        self._lock.release()
+        self._gate.open()
 
     def after_fork_in_child(self) -> None:
         """Go on, in the child."""
-        self._lock = threading.RLock()
-        self._engine.dispose(close=False)
+        self._gate = _Gate()
 
 
-def _options(url: str) -> dict[str, Any]:
-    if url.startswith("sqlite"):
-        return {"connect_args": {"timeout": _BUSY, "check_same_thread": False}}
-    return {}
+class _Gate:
+    """Lets any number of threads in until it is shut, which waits until all have left."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._shut = False
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._shut)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._inside -= 1
+            self._changed.notify_all()
+
+    def shut(self) -> None:
+        with self._changed:
+            self._shut = True
+            self._changed.wait_for(lambda: not self._inside)
+
+    def open(self) -> None:
+        with self._changed:
+            self._shut = False
+            self._changed.notify_all()
+
+
+# What is wrong with the data, not with the store.
+_POISON = (
+    sa.exc.DataError,
+    sa.exc.IntegrityError,
+    sa.exc.InterfaceError,
+    sa.exc.NotSupportedError,
+    sa.exc.ProgrammingError,
+)
+
+
+def _refusal(url: str, error: Exception) -> str:
+    """Return what to tell whoever named a store that cannot be opened."""
+    reason = getattr(error, "orig", None) or error
+    advice = "Give a path that can be written, or a database URL,"
+    if isinstance(error, ModuleNotFoundError):
+        advice = f"Install the driver (pip install {error.name}), or give a path"
+    with suppress(Exception):
+        url = sa.make_url(url).render_as_string(hide_password=True)
+    return (
+        f"cannot open the trace store {url}: {reason}. "
+        f"{advice} to set_tracking_uri() or SPANLOG_TRACKING_URI."
+    )
+
+
+def _identity(path: str | None) -> object:
+    """Return what tells a file from the one that takes its place; None if there is none."""
+    if path is None:
+        return "no file"
+    try:
+        found = Path(path).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _in_memory(url: sa.URL) -> bool:
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+
+
+def _options(url: sa.URL) -> dict[str, Any]:
+    if url.get_backend_name() != "sqlite":
+        return {}
+    options: dict[str, Any] = {"connect_args": {"timeout": _BUSY, "check_same_thread": False}}
+    return {**options, "poolclass": sa.StaticPool} if _in_memory(url) else options
 
 
 def _configure(engine: sa.Engine) -> None:
@@ -319,7 +409,7 @@ def _configure(engine: sa.Engine) -> None:
         return
 
     @sa.event.listens_for(engine, "connect")
-    def connected(connection: Any, record: object) -> None:
+    def connected(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # `begun` begins; the driver's own way is too late
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
@@ -330,91 +420,14 @@ def _configure(engine: sa.Engine) -> None:
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
-def _upsert(insert: Callable[..., Any], table: sa.Table) -> Any:
-    """Return the statement that inserts rows and replaces those that are there."""
-    statement = insert(table)
-    keys = [column.name for column in table.primary_key]
-    rest = {c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key}
-    return statement.on_conflict_do_update(index_elements=keys, set_=rest)
+def _find_experiment(connection: sa.Connection, name: str) -> int | None:
+    column = experiments.c.experiment_id
+    return connection.scalar(sa.select(column).where(experiments.c.name == storable(name)))
 
 
-def _upsert_trace(insert: Callable[..., Any]) -> Any:
-    """Return the statement that adds what is newly known of traces to what is known."""
-    statement = insert(traces)
-    new = statement.excluded
-    known = {
-        name: sa.func.coalesce(new[name], traces.c[name])
-        for name in (
-            "name",
-            "execution_duration",
-            "client_request_id",
-            "request_preview",
-            "response_preview",
-            "process",
-        )
-    }
-    running = new["state"] == TraceState.IN_PROGRESS.value
-    known["state"] = sa.case((running, traces.c.state), else_=new["state"])
-    earlier = new["request_time"] < traces.c.request_time
-    known["request_time"] = sa.case(
-        (earlier, new["request_time"]), else_=traces.c.request_time
-    )
-    return statement.on_conflict_do_update(index_elements=["trace_id"], set_=known)
-
-
-def _span_row(span: LiveSpan) -> dict[str, Any]:
-    events = [
-        {"name": e.name, "timestamp": e.timestamp, "attributes": e.attributes}
-        for e in span._events
-    ]
-    return {
-        "trace_id": span.trace_id,
-        "span_id": span.span_id,
-        "parent_id": span.parent_id,
-        "name": _storable(span.name),
-        "span_type": _storable(span.span_type),
-        "start_time_ns": span.start_time_ns,
-        "end_time_ns": span.end_time_ns,
-        "status": span._code,
-        "status_message": _storable(span._message),
-        "inputs": span.inputs_json,
-        "outputs": span.outputs_json,
-        "attributes": capture(span._attributes).decode() if span._attributes else "{}",
-        "events": capture(events).decode() if events else "[]",
-    }
-
-
-def _storable(text: object) -> str:
-    """Return text that every database takes: no lone surrogates, no zero characters."""
-    return str(text).encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
-
-
-def _pair_rows(pairs: Iterable[tuple[TraceRecord, str, str]]) -> list[dict[str, str]]:
-    return [
-        {"trace_id": record.trace_id, "key": _storable(key), "value": _storable(value)}
-        for record, key, value in pairs
-    ]
-
-
-def _span(row: Any) -> Span:
-    return Span.stored(
-        trace_id=row["trace_id"],
-        span_id=row["span_id"],
-        parent_id=row["parent_id"],
-        name=row["name"],
-        span_type=row["span_type"],
-        start_time_ns=row["start_time_ns"],
-        end_time_ns=row["end_time_ns"],
-        code=row["status"],
-        message=row["status_message"],
-        inputs=row["inputs"],
-        outputs=row["outputs"],
-        attributes=orjson.loads(row["attributes"]),
-        events=[
-            SpanEvent(e["name"], e["attributes"], e["timestamp"])
-            for e in orjson.loads(row["events"])
-        ],
-    )
+def _in_experiments(ids: Iterable[str]) -> Any:
+    """Return the condition that a trace belongs to one of some experiments."""
+    return traces.c.experiment_id.in_([int(id_) for id_ in ids if str(id_).isdecimal()])
 
 
 def _chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:

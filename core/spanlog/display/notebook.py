@@ -1,0 +1,85 @@
+"""Show the traces that a notebook cell made below it."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from typing import Any
+
+from spanlog.safety import report
+
+_SHOWN = 10  # traces a cell
+_KEPT = 10_000  # trace ids that wait for the end of a cell
+_WAIT = 2.0  # seconds that the end of a cell may be held up by the writing of its traces
+
+shown: bool = True
+
+# The ids of the traces that ended in this cell. None outside notebooks: there, the recorder has
+# nothing to do but to look here.
+collector: deque[str] | None = None
+
+
+def install() -> None:
+    """Show traces after each cell from now on, where this is a notebook."""
+    global collector
+    try:
+        ipython = sys.modules.get("IPython")  # never imported for this: that takes long
+        shell: Any = ipython.get_ipython() if ipython else None
+        if collector is None and hasattr(shell, "kernel"):
+            shell.events.register("pre_run_cell", _before_cell)
+            shell.events.register("post_run_cell", _after_cell)
+            collector = deque(maxlen=_KEPT)
+    except Exception as error:  # noqa: BLE001 - the guard
+        report(error, "preparing the display of traces")
+
+
+def ended(trace_id: str) -> None:
+    """Note that the root span of a trace has ended."""
+    if collector is not None:
+        collector.append(trace_id)
+
+
+def _take() -> list[str]:
+    """Empty the collector; other threads may add to it meanwhile."""
+    return [collector.popleft() for _ in range(len(collector))] if collector else []
+
+
+def _before_cell(_info: object = None) -> None:
+    """Forget what ended between cells, in the background."""
+    _take()
+
+
+def _after_cell(result: object = None) -> None:
+    trace_ids = _take()
+    try:
+        if shown and trace_ids:
+            _show(trace_ids, getattr(result, "result", None))
+    except Exception as error:  # noqa: BLE001 - the guard
+        report(error, "showing traces in the notebook")
+
+
+def _show(trace_ids: list[str], value: object) -> None:
+    """Display traces, but not the one that is the cell's own value."""
+    from IPython.display import display
+
+    from spanlog.display import html, tree
+    from spanlog.entities import Trace
+    from spanlog.recorder import recorder
+    from spanlog.store import current_store
+
+    if isinstance(value, Trace):
+        trace_ids = [id_ for id_ in trace_ids if id_ != value.info.trace_id]
+    if not trace_ids or not recorder.flush(_WAIT):
+        return
+    store = current_store()
+    traces = [trace for id_ in trace_ids[:_SHOWN] if (trace := store.get(id_))]
+    pages, texts = (
+        [html.render(trace) for trace in traces],
+        [tree.render(trace) for trace in traces],
+    )
+    if (more := len(trace_ids) - _SHOWN) > 0:
+        texts.append(f"and {more:,} more")
+        pages.append(f"<p>and {more:,} more</p>")
+    if texts:
+        bundle: dict[str, Any] = {"text/html": "".join(pages), "text/plain": "\n\n".join(texts)}
+        display(bundle, raw=True)  # type: ignore[no-untyped-call]

@@ -1,0 +1,162 @@
+"""How spans and traces look as rows, and how rows are written."""
+
+from __future__ import annotations
+
+import sqlite3
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import sqlalchemy as sa
+
+from spanlog.capture import capture
+from spanlog.entities import TraceState
+from spanlog.spans import Span, SpanEvent
+from spanlog.store.preview import request_preview, response_preview
+from spanlog.store.processes import this_process
+from spanlog.store.schema import storable, traces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from spanlog.spans import LiveSpan, TraceRecord
+
+# Each statement lets go of Python's lock, which a busy program takes 5 ms to give back: so as
+# many rows go into one as it may have parameters.
+_PARAMETERS = 32_000 if sqlite3.sqlite_version_info >= (3, 32) else 999
+_ROWS = 250
+
+
+class Upsert:
+    """An upsert as its SQL text, for any number of rows at once: a row is a tuple of values."""
+
+    def __init__(self, engine: sa.Engine, statement: Any) -> None:
+        compiled = statement.compile(dialect=engine.dialect)
+        self._statement = statement
+        self._columns = [column.name for column in statement.table.columns]
+        self._one = f"({', '.join('?' * len(self._columns))})"
+        self._text = str(compiled)
+        self._plain = engine.dialect.paramstyle == "qmark" and self._one in self._text
+        self._rows = min(_ROWS, _PARAMETERS // len(self._columns))
+
+    def run(self, connection: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Put the rows in."""
+        if not self._plain and rows:
+            named = [dict(zip(self._columns, row, strict=True)) for row in rows]
+            connection.execute(self._statement, named)
+            return
+        for i in range(0, len(rows), self._rows):
+            some = rows[i : i + self._rows]
+            text = self._text.replace(self._one, ", ".join([self._one] * len(some)), 1)
+            connection.exec_driver_sql(text, tuple(chain.from_iterable(some)))
+
+
+def upsert(insert: Callable[..., Any], table: sa.Table) -> Any:
+    """Return the statement that inserts rows and replaces those that are there."""
+    statement = insert(table)
+    keys = [column.name for column in table.primary_key]
+    rest = {c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key}
+    return statement.on_conflict_do_update(index_elements=keys, set_=rest)
+
+
+def upsert_trace(insert: Callable[..., Any]) -> Any:
+    """Return the statement that adds what is newly known of traces to what is known."""
+    statement = insert(traces)
+    new = statement.excluded
+    known: dict[str, Any] = {
+        name: sa.func.coalesce(new[name], traces.c[name])
+        for name in (
+            "name",
+            "execution_duration",
+            "client_request_id",
+            "request_preview",
+            "response_preview",
+            "process",
+        )
+    }
+    running = new["state"] == sa.literal_column(f"'{TraceState.IN_PROGRESS.value}'")
+    known["state"] = sa.case((running, traces.c.state), else_=new["state"])
+    earlier = new["request_time"] < traces.c.request_time
+    known["request_time"] = sa.case((earlier, new["request_time"]), else_=traces.c.request_time)
+    return statement.on_conflict_do_update(index_elements=["trace_id"], set_=known)
+
+
+def span_row(span: LiveSpan) -> tuple[Any, ...]:
+    """Return a row in the order of the table's columns."""
+    inputs, outputs, events = span._inputs, span._outputs, span._events
+    return (
+        span.trace_id,
+        span.span_id,
+        span.parent_id,
+        storable(span.name),
+        storable(span.span_type),
+        span.start_time_ns,
+        span.end_time_ns,
+        span._code,
+        storable(span._message),
+        inputs.decode() if isinstance(inputs, bytes) else inputs,
+        outputs.decode() if isinstance(outputs, bytes) else outputs,
+        capture(span._attributes).decode() if span._attributes else "{}",
+        capture([_event(e) for e in list(events)]).decode() if events else "[]",
+    )
+
+
+def _event(event: SpanEvent) -> dict[str, Any]:
+    return {"name": event.name, "timestamp": event.timestamp, "attributes": event.attributes}
+
+
+def trace_row(record: TraceRecord, experiment: int, root: LiveSpan | None) -> tuple[Any, ...]:
+    """Return a row in the order of the table's columns."""
+    name, began, request, response = (
+        record.name,
+        record.request_time,
+        record.request_preview,
+        record.response_preview,
+    )
+    state, took = TraceState.IN_PROGRESS.value, None
+    if root is not None and record.own:
+        name, began = root.name, root.start_time_ns // 1_000_000
+        request = request or request_preview(root._inputs)
+        if root.end_time_ns is not None:
+            state = record.state or ("ERROR" if root._code == "ERROR" else "OK")
+            took = (root.end_time_ns - root.start_time_ns) // 1_000_000
+            response = response or response_preview(root._outputs)
+    return (
+        record.trace_id,
+        experiment,
+        name and storable(name),
+        state,
+        began,
+        took,
+        record.client_request_id and storable(record.client_request_id),
+        request and storable(request),
+        response and storable(response),
+        this_process() if record.own else None,
+    )
+
+
+def pair_rows(pairs: Iterable[tuple[TraceRecord, str, str]]) -> list[tuple[str, str, str]]:
+    """Return the rows of tags or metadata."""
+    return [(r.trace_id, storable(key), storable(value)) for r, key, value in pairs]
+
+
+def read_span(row: Any) -> Span:
+    """Return the span that a row holds."""
+    return Span.stored(
+        trace_id=row["trace_id"],
+        span_id=row["span_id"],
+        parent_id=row["parent_id"],
+        name=row["name"],
+        span_type=row["span_type"],
+        start_time_ns=row["start_time_ns"],
+        end_time_ns=row["end_time_ns"],
+        code=row["status"],
+        message=row["status_message"],
+        inputs=row["inputs"],
+        outputs=row["outputs"],
+        attributes=orjson.loads(row["attributes"]),
+        events=[
+            SpanEvent(e["name"], e["attributes"], e["timestamp"])
+            for e in orjson.loads(row["events"])
+        ],
+    )

@@ -1,0 +1,1 @@
+"""What tracing costs: spanlog beside an untraced program and beside other tracing libraries."""

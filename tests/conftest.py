@@ -1,0 +1,65 @@
+"""What every test has: a store of its own, and tracing as a fresh program finds it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import spanlog
+from hypothesis import HealthCheck, settings
+from spanlog import config, context, safety
+from spanlog.recorder import recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from spanlog.entities import Trace
+
+settings.register_profile(
+    "spanlog",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("spanlog")
+
+
+@pytest.fixture(autouse=True)
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give the test a store of its own; errors of ours, which users never see, fail it."""
+    monkeypatch.setattr(safety, "strict", True)
+    monkeypatch.setattr(safety, "_reported", set())
+    monkeypatch.setattr(config, "experiment", config.DEFAULT_EXPERIMENT)
+    monkeypatch.setattr(context, "enabled", True)
+    monkeypatch.setattr(recorder, "dropped_spans", 0)
+    monkeypatch.setattr(recorder, "dropped_traces", 0)
+    monkeypatch.setattr(recorder, "last_trace_id", None)
+    context.CURRENT.set(None)
+    context.SCOPE.set(None)
+    spanlog.set_tracking_uri(str(tmp_path / "spanlog.db"))
+    yield
+    spanlog.flush()
+
+
+@pytest.fixture
+def traces() -> Callable[[], list[Trace]]:
+    """Return what gives all traces of the test's store, the oldest first."""
+
+    def read() -> list[Trace]:
+        found = spanlog.search_traces(return_type="list", order_by=["timestamp_ms ASC"])
+        return sorted(found, key=lambda trace: trace.data.spans[0].start_time_ns)
+
+    return read
+
+
+@pytest.fixture
+def one_trace(traces: Callable[[], list[Trace]]) -> Callable[[], Trace]:
+    """Return what gives the only trace of the test's store."""
+
+    def read() -> Trace:
+        (trace,) = traces()
+        return trace
+
+    return read

@@ -1,0 +1,228 @@
+"""Whatever way a program ends, what it recorded is in the store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import spanlog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spanlog.entities import Trace
+
+Traces = "Callable[[], list[Trace]]"
+
+BEGIN = """
+import atexit, os, signal, sys, threading, time
+import spanlog
+def record(name):
+    with spanlog.start_span(name):
+        pass
+"""
+
+
+def begin(tmp_path: Path, code: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", BEGIN + code],
+        cwd=tmp_path,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def run(tmp_path: Path, code: str) -> tuple[int, str, str]:
+    process = begin(tmp_path, code)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def after(tmp_path: Path, code: str, number: int) -> tuple[int, str, str]:
+    """Run a program until it says it is ready, then send it a signal."""
+    process = begin(tmp_path, code)
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n", process.stderr and process.stderr.read()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def names(found: list[Trace]) -> list[str | None]:
+    return sorted((trace.info.name for trace in found), key=str)
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [("", 0), ("sys.exit(3)", 3), ("raise KeyError('x')", 1), ("os.kill(os.getpid(), 2)", -2)],
+    ids=["falling off the end", "sys.exit", "an uncaught exception", "ctrl-c"],
+)
+def test_all_is_written_at_the_end(tmp_path: Path, traces: Traces, end: str, status: int) -> None:
+    code = f"record('a'); spanlog.flush()\nfor _ in range(2000): record('a')\n{end}"
+    found = run(tmp_path, code)
+    assert found[0] == status
+    assert "spanlog" not in found[2]
+    assert len(traces()) == 2001
+
+
+def test_the_end_of_a_program_that_records_is_quick(tmp_path: Path) -> None:
+    code = "record('a'); spanlog.flush(); print(time.time(), flush=True)"
+    _, out, _ = run(tmp_path, code)
+    assert time.time() - float(out) < 2
+
+
+def test_a_span_ended_in_an_exit_handler_is_written(tmp_path: Path, traces: Traces) -> None:
+    code = """
+record('before')
+atexit.register(record, 'in a handler registered after spanlog was loaded')
+"""
+    early = "import atexit\natexit.register(lambda: record('in a handler registered first'))\n"
+    process = subprocess.run(
+        [sys.executable, "-c", early + BEGIN + code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (process.returncode, process.stderr) == (0, "")
+    assert len(traces()) == 3
+
+
+def test_a_span_ended_by_a_thread_that_outlives_the_main_one_is_written(
+    tmp_path: Path, traces: Traces
+) -> None:
+    code = """
+def late():
+    with spanlog.start_span('late'):
+        threading.main_thread().join()
+        time.sleep(0.3)
+threading.Thread(target=late).start()
+"""
+    assert run(tmp_path, code)[0] == 0
+    (trace,) = traces()
+    assert trace.info.state == "OK"
+
+
+def test_sigterm_writes_all_and_ends_the_program_as_ever(tmp_path: Path, traces: Traces) -> None:
+    code = """
+for _ in range(500): record('a')
+root = spanlog.start_span('open').__enter__()
+print('ready', flush=True)
+time.sleep(30)
+"""
+    status, _, err = after(tmp_path, code, signal.SIGTERM)
+    assert (status, err) == (-signal.SIGTERM, "")
+    found = traces()
+    assert len(found) == 501
+    assert [t.info.name for t in found if t.info.state == "INTERRUPTED"] == ["open"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_users_own_sigterm_handler_is_left_alone(
+    tmp_path: Path, traces: Traces, when: str
+) -> None:
+    handle = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))"
+    first, then = (handle, "") if when == "before" else ("", handle)
+    code = f"""
+{first}
+record('a')
+{then}
+assert 'lambda' in repr(signal.getsignal(signal.SIGTERM))
+print('ready', flush=True)
+time.sleep(30)
+"""
+    status, _, err = after(tmp_path, code, signal.SIGTERM)
+    assert (status, err) == (7, "")
+    assert names(traces()) == ["a"]
+
+
+def test_sigterm_is_ignored_where_the_user_ignores_it(tmp_path: Path) -> None:
+    code = """
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+record('a')
+os.kill(os.getpid(), signal.SIGTERM)
+print('alive')
+"""
+    assert run(tmp_path, code)[:2] == (0, "alive\n")
+
+
+def test_sigterm_ends_a_program_whose_store_is_locked(tmp_path: Path) -> None:
+    code = """
+import sqlite3
+record('a'); spanlog.flush()
+db = sqlite3.connect('spanlog.db', isolation_level=None); db.execute('BEGIN IMMEDIATE')
+record('b')
+print('ready', flush=True)
+time.sleep(30)
+"""
+    began = time.monotonic()
+    assert after(tmp_path, code, signal.SIGTERM)[0] == -signal.SIGTERM
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize("end", ["os._exit(0)", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_a_killed_program_leaves_what_had_ended_and_what_was_open(
+    tmp_path: Path, traces: Traces, end: str
+) -> None:
+    code = f"""
+with spanlog.start_span('root') as root:
+    root.set_inputs('the question')
+    record('ended')
+    with spanlog.start_span('open'):
+        time.sleep(1.6)
+        print('ready', flush=True)
+        sys.stdin.read()
+        {end}
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", BEGIN + code],
+        cwd=tmp_path,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    (running,) = traces()
+    assert running.info.state == "IN_PROGRESS"
+    process.stdin.close()
+    process.wait(timeout=60)
+    (trace,) = traces()
+    assert trace.info.state == "INTERRUPTED"
+    assert trace.info.request_preview == "the question"
+    ended = {span.name: span.end_time_ns is not None for span in trace.data.spans}
+    assert ended == {"root": False, "ended": True, "open": False}
+
+
+def test_a_killed_program_that_nobody_has_asked_after_counts_as_ended(
+    tmp_path: Path, traces: Traces
+) -> None:
+    code = "s = spanlog.start_span('a').__enter__(); spanlog.flush(); print(1, flush=True)"
+    process = begin(tmp_path, f"{code}; os._exit(0)")
+    assert process.stdout
+    assert process.stdout.read() == "1\n"
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie now
+    (trace,) = traces()
+    assert trace.info.state == "INTERRUPTED"
+    process.communicate()
+
+
+def test_the_end_is_held_up_only_so_long_by_a_store_that_cannot_be_written(tmp_path: Path) -> None:
+    spanlog.flush()
+    code = """
+from spanlog import recorder
+recorder._EXIT_WAIT = 1.0
+import sqlite3
+record('a'); spanlog.flush()
+db = sqlite3.connect('spanlog.db', isolation_level=None); db.execute('BEGIN IMMEDIATE')
+record('b')
+print(time.time(), flush=True)
+"""
+    status, out, err = run(tmp_path, code)
+    assert status == 0
+    assert time.time() - float(out) < 10
+    assert "1 spans could not be written before the end" in err

@@ -1,0 +1,217 @@
+"""A forked child and its parent both record, each its own, and nothing twice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import spanlog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+
+Traces = "Callable[[], list[Trace]]"
+
+BEGIN = """
+import multiprocessing, os, sys, threading, time, warnings
+import spanlog
+def record(name):
+    with spanlog.start_span(name):
+        pass
+"""
+
+
+def run(tmp_path: Path, code: str) -> str:
+    path = tmp_path / "program.py"
+    path.write_text(BEGIN + code)
+    done = subprocess.run(
+        [sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_parent_and_child_both_record_and_nothing_is_there_twice(
+    tmp_path: Path, traces: Traces
+) -> None:
+    code = """
+for _ in range(300): record('before')
+child = os.fork()
+who = 'parent' if child else 'child'
+for _ in range(300): record(who)
+if child:
+    os.waitpid(child, 0)
+"""
+    run(tmp_path, code)
+    found = [trace.info.name for trace in traces()]
+    assert {name: found.count(name) for name in set(found)} == {
+        "before": 300,
+        "parent": 300,
+        "child": 300,
+    }
+
+
+def test_a_child_forked_inside_a_span_goes_on_under_it(tmp_path: Path, traces: Traces) -> None:
+    code = """
+with spanlog.start_span('root') as root:
+    root.set_inputs('from the parent')
+    child = os.fork()
+    if child == 0:
+        root.set_inputs('from the child')
+        with spanlog.start_span('child') as span:
+            record('grandchild')
+    else:
+        os.waitpid(child, 0)
+        record('sibling')
+"""
+    run(tmp_path, code)
+    (trace,) = traces()
+    spans = {span.name: span for span in trace.data.spans}
+    assert sorted(spans) == ["child", "grandchild", "root", "sibling"]
+    assert len(trace.data.spans) == 4
+    assert spans["root"].inputs == "from the parent"
+    assert spans["child"].parent_id == spans["sibling"].parent_id == spans["root"].span_id
+    assert spans["grandchild"].parent_id == spans["child"].span_id
+    assert (trace.info.name, trace.info.state) == ("root", "OK")
+
+
+def test_forks_while_other_threads_record_and_read_lose_and_hang_nothing(
+    tmp_path: Path, traces: Traces
+) -> None:
+    code = """
+record('thread')
+assert spanlog.search_traces(return_type='list')
+stop = threading.Event()
+counts = [1, 0]
+def write(i):
+    while not stop.is_set():
+        record('thread'); counts[i] += 1
+        time.sleep(0.0005)
+def read():
+    while not stop.is_set():
+        spanlog.search_traces(max_results=5, return_type='list')
+threads = [threading.Thread(target=write, args=(i,)) for i in (0, 1)]
+threads += [threading.Thread(target=read)]
+for thread in threads: thread.start()
+warnings.simplefilter('ignore')  # of forking beside the threads of this very test
+for i in range(12):
+    child = os.fork()
+    if child == 0:
+        for _ in range(20): record('child')
+        assert spanlog.search_traces(max_results=1, return_type='list')
+        assert spanlog.flush()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+stop.set()
+for thread in threads: thread.join()
+print(sum(counts))
+"""
+    count = int(run(tmp_path, code))
+    found = [trace.info.name for trace in traces()]
+    assert (found.count("child"), found.count("thread")) == (240, count)
+
+
+def test_a_fork_in_the_first_moment_of_a_program_is_safe(tmp_path: Path, traces: Traces) -> None:
+    code = """
+record('parent')
+time.sleep(0.06)  # the writer is importing SQLAlchemy now
+child = os.fork()
+if child == 0:
+    record('child')
+    assert spanlog.flush()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    run(tmp_path, code)
+    assert sorted(str(trace.info.name) for trace in traces()) == ["child", "parent"]
+
+
+def test_python_is_given_no_reason_to_warn_of_a_fork(tmp_path: Path, traces: Traces) -> None:
+    code = """
+warnings.simplefilter('error')
+record('before')
+child = os.fork()
+if child == 0:
+    assert threading.active_count() == 1
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+record('after')
+"""
+    run(tmp_path, code)
+    assert len(traces()) == 2
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_spans_of_a_multiprocessing_child_are_written_at_its_end(
+    tmp_path: Path, traces: Traces, method: str
+) -> None:
+    code = f"""
+def late():
+    with spanlog.start_span('in a thread'):
+        time.sleep(0.2)
+def work(i):
+    record('child')
+    threading.Thread(target=late).start()
+if __name__ == '__main__':
+    record('parent')
+    context = multiprocessing.get_context({method!r})
+    children = [context.Process(target=work, args=(i,)) for i in range(2)]
+    for child in children: child.start()
+    for child in children: child.join()
+    assert [child.exitcode for child in children] == [0, 0]
+"""
+    run(tmp_path, code)
+    found = [trace.info.name for trace in traces()]
+    assert sorted(map(str, found)) == ["child", "child", "in a thread", "in a thread", "parent"]
+
+
+def test_a_pool_that_is_terminated_leaves_what_its_workers_recorded(
+    tmp_path: Path, traces: Traces
+) -> None:
+    code = """
+def work(i):
+    record('work')
+if __name__ == '__main__':
+    record('parent')
+    with multiprocessing.get_context('fork').Pool(2) as pool:
+        pool.map(work, range(40))
+"""
+    run(tmp_path, code)
+    assert len(traces()) == 41
+
+
+def test_a_fork_waits_a_bounded_time_for_a_locked_store(tmp_path: Path, traces: Traces) -> None:
+    code = """
+import sqlite3
+record('a'); spanlog.flush()
+db = sqlite3.connect('spanlog.db', isolation_level=None); db.execute('BEGIN IMMEDIATE')
+record('b')
+time.sleep(0.3)
+began = time.monotonic()
+child = os.fork()
+if child == 0:
+    os._exit(0)
+assert time.monotonic() - began < 4, time.monotonic() - began
+os.waitpid(child, 0)
+db.execute('ROLLBACK'); db.close()
+"""
+    run(tmp_path, code)
+    assert len(traces()) == 2
+
+
+def test_a_store_in_memory_survives_a_fork(tmp_path: Path) -> None:
+    spanlog.set_tracking_uri("sqlite://")
+    with spanlog.start_span("a"):
+        pass
+    spanlog.flush()
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert len(spanlog.search_traces(return_type="list")) == 1

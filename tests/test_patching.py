@@ -1,0 +1,375 @@
+"""The engine calls the original once, passes on what it gave, and can be taken away entirely."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import inspect
+import itertools
+import logging
+import pickle
+import sys
+import textwrap
+import threading
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import spanlog
+from spanlog import safety
+from spanlog.context import current_span
+from spanlog.patching import Call, Integration, Recording, Target, records
+from spanlog.spans import LiveSpan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from spanlog.entities import Trace
+
+LIBRARY = '''
+import functools
+
+calls = []
+
+def run(*args, **kwargs):
+    """Run."""
+    calls.append((args, kwargs))
+    (action,) = args[-1:] or [None]
+    return action() if callable(action) else action
+
+def main(*args, **kwargs): return run(None, *args, **kwargs)
+
+class Base:
+    def inherited(self, *args, **kwargs): return run(self, *args, **kwargs)
+
+class Client(Base):
+    def plain(self, *args, mode: str = "a", **kwargs): return run(self, *args, mode=mode, **kwargs)
+    async def later(self, *args, **kwargs): return run(self, *args, **kwargs)
+    @functools.wraps(later)
+    def looks_plain(self, *args, **kwargs): return self.later(*args, **kwargs)
+    @staticmethod
+    def static(*args, **kwargs): return run(*args, **kwargs)
+    @classmethod
+    def of_class(cls, *args, **kwargs): return run(cls, *args, **kwargs)
+'''
+METHODS = ("plain", "later", "looks_plain", "inherited", "static", "of_class")
+FUNCTIONS = ("main", *(f"Client.{name}" for name in METHODS))
+_numbers = itertools.count()
+
+
+class Fake:
+    """A library of its own for each test, and its integration."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name = f"fakelib{next(_numbers)}"
+        self.begin: Callable[[Call], Recording | None] = lambda call: Recording(
+            LiveSpan("call", parent=current_span())
+        )
+        (folder / f"{self.name}.py").write_text(LIBRARY)
+        targets = [
+            Target(f"{self.name}:{path}", records(lambda call: self.begin(call)))
+            for path in (*FUNCTIONS, "gone", "Client.gone", "Gone.gone")
+        ]
+        self.integration = Integration("fake", self.name, "fake-lib", *targets)
+
+    def load(self) -> Any:
+        return importlib.import_module(self.name)
+
+    def switch(self, on: bool) -> None:
+        self.integration.switch(on)
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    fake = Fake(tmp_path)
+    yield fake
+    fake.switch(False)
+    sys.modules.pop(fake.name, None)
+
+
+def call(library: Any, path: str, *args: Any, **kwargs: Any) -> Any:
+    """Call a function of the library; what it returns is awaited where it can be."""
+    owner = library.Client() if "." in path else library
+    result = getattr(owner, path.removeprefix("Client."))(*args, **kwargs)
+    if not inspect.isawaitable(result):
+        return result
+
+    async def work() -> Any:
+        return await result
+
+    return asyncio.run(work())
+
+
+@pytest.mark.parametrize("path", FUNCTIONS)
+def test_the_original_is_called_once_with_the_very_arguments_and_its_result_is_passed_on(
+    fake: Fake, traces: Callable[[], list[Trace]], path: str
+) -> None:
+    library = fake.load()
+    fake.switch(True)
+    argument, result = [1], object()
+    assert call(library, path, argument, lambda: result, named=argument) is result
+    ((args, kwargs),) = library.calls
+    assert args[-2] is argument
+    assert kwargs["named"] is argument
+    assert len(traces()) >= 1
+    assert all(span.status.status_code == "OK" for t in traces() for span in t.data.spans)
+
+
+@pytest.mark.parametrize("path", FUNCTIONS)
+@pytest.mark.parametrize(
+    "error", [ValueError(1, 2), KeyboardInterrupt(), SystemExit(3), asyncio.CancelledError("x")]
+)
+def test_the_very_exception_goes_on_and_is_recorded(
+    fake: Fake, traces: Callable[[], list[Trace]], path: str, error: BaseException
+) -> None:
+    library = fake.load()
+    fake.switch(True)
+    context, args = error.__context__, error.args
+
+    def fail() -> None:
+        raise error
+
+    caught: BaseException | None = None
+    try:
+        call(library, path, fail)
+    except BaseException as raised:
+        caught = raised
+    if path in ("Client.later", "Client.looks_plain") and not isinstance(error, Exception):
+        assert type(caught) is type(error)  # asyncio.run makes another of these
+    else:
+        assert caught is error
+        assert (error.__context__, error.args) == (context, args)
+    assert len(library.calls) == 1
+    for trace in traces():
+        for span in trace.data.spans:
+            assert span.status.description.startswith(type(error).__name__)
+
+
+async def test_whether_a_call_is_async_is_read_off_what_it_returns(
+    fake: Fake, traces: Callable[[], list[Trace]]
+) -> None:
+    client = fake.load().Client()
+    fake.begin = lambda call: Recording(LiveSpan("call")) if not current_span() else None
+    fake.switch(True)
+    work = client.looks_plain(lambda: 1)
+    assert inspect.iscoroutine(work)
+    assert work.__qualname__ == "Client.later"
+    (trace,) = traces()
+    assert trace.data.spans[0].end_time_ns is None
+    assert await work == 1
+    assert traces()[0].data.spans[0].outputs == 1
+
+
+def test_a_coroutine_that_is_never_awaited_ends_its_span(
+    fake: Fake, traces: Callable[[], list[Trace]]
+) -> None:
+    client = fake.load().Client()
+    fake.switch(True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        client.later()
+        gc.collect()
+    assert traces()[0].data.spans[0].end_time_ns is not None
+
+
+@pytest.mark.parametrize("imported", [True, False], ids=["imported before", "imported later"])
+def test_off_leaves_everything_as_it_was(fake: Fake, imported: bool) -> None:
+    if imported:
+        before = look(fake.load())
+        fake.switch(True)
+    else:
+        fake.switch(True)
+        assert fake.name not in sys.modules
+        fake.load()
+    once = look(fake.load())
+    fake.switch(True)
+    assert look(fake.load()) == once
+    assert "inherited" in vars(fake.load().Client)
+    fake.switch(False)
+    off = look(fake.load())
+    assert off != once
+    assert "inherited" not in vars(fake.load().Client)
+    if imported:
+        assert off == before
+    fake.switch(True)
+    assert {name for name, _ in look(fake.load())} == {name for name, _ in once}
+
+
+def look(library: Any) -> list[tuple[str, int]]:
+    """The names of the library's classes and functions, in their order, and what they are."""
+    owners = (library, library.Client, library.Base)
+    return [
+        (name, id(value))
+        for owner in owners
+        for name, value in vars(owner).items()
+        if not name.startswith("__")
+    ]
+
+
+def test_off_before_the_import_patches_nothing(fake: Fake) -> None:
+    fake.switch(True)
+    fake.switch(False)
+    assert not hasattr(vars(fake.load().Client)["plain"], "__wrapped__")
+
+
+def test_a_wrapper_that_another_put_on_ours_stays_and_ours_is_silent(
+    fake: Fake, traces: Callable[[], list[Trace]]
+) -> None:
+    library = fake.load()
+    fake.switch(True)
+    ours, seen = library.Client.plain, []
+
+    def theirs(self: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append(args)
+        return ours(self, *args, **kwargs)
+
+    library.Client.plain = theirs
+    fake.switch(False)
+    assert vars(library.Client)["plain"] is theirs
+    assert library.Client().plain(1) == 1
+    assert traces() == []
+    fake.switch(True)
+    assert library.Client().plain(2) == 2
+    assert len(traces()) == 1
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_version_without_any_known_function_is_a_warning(
+    fake: Fake, caplog: pytest.LogCaptureFixture, silent: bool
+) -> None:
+    fake.load()
+    integration = Integration("fake", fake.name, "x", Target(f"{fake.name}:Gone.x", records(None)))  # type: ignore[arg-type]
+    integration.switch(True, silent)
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * (not silent)
+    integration.switch(False)
+
+
+def test_signatures_docs_and_pickles_are_the_librarys_own(fake: Fake) -> None:
+    library = fake.load()
+
+    def seen() -> list[Any]:
+        functions = [library.main, *(getattr(library.Client, name) for name in METHODS)]
+        facts = (inspect.signature, inspect.iscoroutinefunction, inspect.getsource, inspect.getdoc)
+        return [[fact(function) for fact in facts] for function in functions]
+
+    before = seen()
+    fake.switch(True)
+    assert seen() == before
+    for function in (library.main, library.Client.plain, library.Client.inherited):
+        assert pickle.loads(pickle.dumps(function)) == function
+    bound = pickle.loads(pickle.dumps(library.Client().plain))
+    assert bound(7) == 7
+    assert isinstance(vars(library.Client)["static"], staticmethod)
+    assert isinstance(vars(library.Client)["of_class"], classmethod)
+
+
+class Broken(Recording):
+    """A recording in which one method fails."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        if where == "begin":
+            raise RuntimeError("ours")
+        super().__init__(LiveSpan("call"))
+
+    def asked(self) -> None:
+        self.fail_in("asked")
+
+    def reply(self, result: Any) -> Any:
+        self.fail_in("reply")
+        return super().reply(result)
+
+    def failed(self, error: BaseException) -> None:
+        self.fail_in("failed")
+        super().failed(error)
+
+    def fail_in(self, where: str) -> None:
+        if where == self.where:
+            raise RuntimeError("ours")
+
+
+@pytest.mark.parametrize("path", ["main", "Client.plain", "Client.later"])
+@pytest.mark.parametrize("where", ["begin", "asked", "reply", "failed"])
+def test_our_own_failure_reaches_nobody_and_costs_no_span_that_is_open(
+    fake: Fake,
+    traces: Callable[[], list[Trace]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    where: str,
+    path: str,
+) -> None:
+    library = fake.load()
+    fake.begin = lambda call: Broken(where)
+    fake.switch(True)
+    mine = ValueError("mine")
+
+    def fail() -> None:
+        raise mine
+
+    monkeypatch.setattr(safety, "strict", False)
+    assert call(library, path, lambda: 5) == 5
+    with pytest.raises(ValueError, match="mine") as caught:
+        call(library, path, fail)
+    assert caught.value is mine
+    assert len(library.calls) == 2
+    warned = [r for r in caplog.records if r.levelno >= logging.WARNING]
+    assert len(warned) == 1
+    assert "your program is not affected" in warned[0].getMessage()
+    states = [trace.data.spans[0].status.status_code.value for trace in traces()]
+    assert states == ([] if where == "begin" else ["OK", "ERROR"])
+    monkeypatch.setattr(safety, "strict", True)
+    with pytest.raises(RuntimeError, match="ours"):
+        call(library, path, fail if where == "failed" else lambda: 5)
+
+
+def test_what_cannot_be_patched_breaks_no_import(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(safety, "strict", False)
+    target = Target(f"{fake.name}:calls.append", records(lambda call: None))
+    integration = Integration("fake", fake.name, "x", target)
+    integration.switch(True)
+    assert fake.load().calls == []
+    assert "your program is not affected" in caplog.text
+
+
+def test_on_and_off_from_many_threads_end_as_the_last_one_says(fake: Fake) -> None:
+    library = fake.load()
+    before = look(library)
+
+    def toggle() -> None:
+        for _ in range(50):
+            fake.switch(True)
+            library.Client().plain(1)
+            fake.switch(False)
+
+    threads = [threading.Thread(target=toggle) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert look(library) == before
+
+
+def test_an_explicit_wish_for_what_is_not_installed_is_an_error_with_the_pip_line() -> None:
+    integration = Integration("absent", "absent_library", "absent-lib")
+    with pytest.raises(ImportError, match="pip install absent-lib"):
+        integration.autolog(log_traces=True, disable=False, silent=False)
+    integration.autolog(log_traces=True, disable=True, silent=False)
+    assert not integration.on
+
+
+def test_every_integration_has_the_same_autolog() -> None:
+    import spanlog_integrations
+    from spanlog.patching import autolog
+
+    for name in spanlog.INTEGRATIONS:
+        module = importlib.import_module(f"{spanlog_integrations.__name__}.{name}")
+        assert inspect.signature(module.autolog) == inspect.signature(autolog)
+        assert module.integration.library == name
+        assert textwrap.dedent(module.autolog.__doc__)

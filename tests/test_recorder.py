@@ -1,0 +1,341 @@
+"""From the end of a span to the store: in time, in bounds, and never in the caller's way."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import spanlog
+from spanlog import config, safety
+from spanlog.recorder import Recorder, recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+Traces = "Callable[[], list[Trace]]"
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Callable[[str], list[Any]]:
+    """Return what reads the file as another program would, without a flush."""
+    spanlog.flush()
+    connection = sqlite3.connect(tmp_path / "spanlog.db", isolation_level=None)
+    return lambda query: connection.execute(query).fetchall()
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """Return a connection that keeps everybody else from writing until it rolls back."""
+    record("before")
+    assert spanlog.flush()
+    connection = sqlite3.connect(
+        tmp_path / "spanlog.db", isolation_level=None, check_same_thread=False
+    )
+    connection.execute("BEGIN IMMEDIATE")
+    yield connection
+    connection.close()
+    until(spanlog.flush)
+
+
+def record(name: str = "a", **attributes: object) -> str:
+    with spanlog.start_span(name, attributes=attributes) as span:
+        return span.span_id
+
+
+def until(fact: Callable[[], object], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not fact():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.005)
+
+
+def test_a_span_is_in_the_store_soon_after_it_ended_without_any_flush(rows: Any) -> None:
+    record("warm")
+    until(lambda: rows("SELECT 1 FROM spans"))
+    began = time.monotonic()
+    record("a")
+    until(lambda: rows("SELECT 1 FROM spans WHERE name = 'a'"))
+    assert time.monotonic() - began < 5
+
+
+def test_what_waits_is_written_in_one_transaction(rows: Any) -> None:
+    record()
+    spanlog.flush()
+    seen = set()
+    for _ in range(100):
+        record("b")
+    until(lambda: seen.add(n := rows("SELECT count(*) FROM spans WHERE name = 'b'")[0][0]) or n)
+    assert seen <= {0, 100}
+
+
+def test_a_span_open_for_a_second_is_written_while_it_runs(rows: Any) -> None:
+    with spanlog.start_span("long") as span:
+        span.set_inputs(1)
+        until(lambda: rows("SELECT 1 FROM spans WHERE name = 'long' AND end_time_ns IS NULL"))
+        assert rows("SELECT state, name FROM traces") == [("IN_PROGRESS", "long")]
+    spanlog.flush()
+    assert rows("SELECT count(*), count(end_time_ns) FROM spans") == [(1, 1)]
+
+
+def test_a_short_span_is_written_once_it_has_ended_and_not_before(rows: Any) -> None:
+    with spanlog.start_span("short"):
+        record("child")
+        until(lambda: rows("SELECT 1 FROM spans WHERE name = 'child'"))
+        assert not rows("SELECT 1 FROM spans WHERE name = 'short'")
+
+
+def test_each_read_sees_open_spans_as_they_are_then(traces: Traces) -> None:
+    with spanlog.start_span("open") as span:
+        for n in range(3):
+            span.set_attribute("n", n)
+            (trace,) = traces()
+            assert trace.data.spans[0].attributes == {"n": n}
+            assert trace.info.state == "IN_PROGRESS"
+
+
+def test_an_open_span_that_the_program_lets_go_of_is_not_kept_in_memory() -> None:
+    span = spanlog.start_span_no_context("abandoned")
+    spanlog.flush()
+    gone = weakref.ref(span)
+    del span
+    assert gone() is None
+
+
+def test_a_flush_costs_little_where_nothing_waits() -> None:
+    record()
+    spanlog.flush()
+    began = time.perf_counter()
+    for _ in range(1000):
+        assert spanlog.flush()
+    assert time.perf_counter() - began < 0.5
+
+
+def test_a_flush_does_not_wait_for_a_batch_to_gather() -> None:
+    took = []
+    for _ in range(20):
+        record()
+        began = time.perf_counter()
+        assert spanlog.flush()
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.03
+
+
+def test_flushes_of_many_threads_all_return(traces: Traces) -> None:
+    def work() -> None:
+        for _ in range(50):
+            record()
+            assert spanlog.flush()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert len(traces()) == 400
+
+
+def test_a_span_ended_by_the_garbage_collector_hangs_nothing(traces: Traces) -> None:
+    class Abandoned:
+        def __init__(self) -> None:
+            self.cycle = self
+            self.span = spanlog.start_span_no_context("abandoned")
+
+        def __del__(self) -> None:
+            self.span.end()
+
+    before = gc.get_threshold()
+    gc.set_threshold(7)
+    try:
+        for i in range(2000):
+            Abandoned()
+            record()
+            if i % 100 == 0:
+                assert spanlog.flush()
+    finally:
+        gc.set_threshold(*before)
+        gc.collect()
+    assert len(traces()) == 4000
+
+
+def test_one_span_that_cannot_be_written_never_stops_the_others(
+    traces: Traces, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(safety, "strict", False)
+    for i in range(100):
+        with spanlog.start_span("root"):
+            record("child")
+            with spanlog.start_span("poison" if i == 50 else "child") as span:
+                span.start_time_ns = 2**70 if i == 50 else span.start_time_ns
+    assert spanlog.flush()
+    found = traces()
+    assert sum(len(trace.data.spans) for trace in found) == 299
+    assert {trace.info.state.value for trace in found} == {"OK"}
+    assert recorder.dropped_spans == 1
+    assert "writing traces" in caplog.text
+
+
+def test_an_error_of_ours_in_the_writer_fails_the_test_that_caused_it() -> None:
+    with spanlog.start_span("a") as span:
+        span.put_off(lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        spanlog.flush()
+
+
+def test_a_full_queue_leaves_out_whole_traces_warns_once_and_never_blocks(
+    locked: Any, traces: Traces, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(config, "queue_spans", 100)
+    began = time.monotonic()
+    for _ in range(200):
+        with spanlog.start_span("root"):
+            record("child")
+    assert time.monotonic() - began < 2
+    locked.execute("ROLLBACK")
+    until(spanlog.flush)
+    found = [trace for trace in traces() if trace.info.name == "root"]
+    assert {len(trace.data.spans) for trace in found} == {2}
+    assert 30 <= len(found) < 100
+    assert recorder.dropped_traces == 200 - len(found)
+    assert caplog.text.count("the queue is full") == 1
+
+
+def test_the_queue_is_bounded_in_bytes_too(
+    locked: Any, traces: Traces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "queue_bytes", 1_000_000)
+    for _ in range(100):
+        with spanlog.start_span("big") as span:
+            span.set_inputs("x" * 100_000)
+    locked.execute("ROLLBACK")
+    until(spanlog.flush)
+    assert sum(trace.info.name == "big" for trace in traces()) == 8
+    for _ in range(20):
+        record("after")
+    assert len(traces()) == 29
+
+
+def test_a_trace_cut_short_by_a_full_queue_keeps_its_root_and_says_so(
+    locked: Any, traces: Traces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "queue_spans", 100)
+    with spanlog.start_span("root"):
+        for _ in range(150):
+            record("child")
+    locked.execute("ROLLBACK")
+    until(spanlog.flush)
+    trace = next(trace for trace in traces() if trace.info.name == "root")
+    assert trace.info.state == "OK"
+    dropped = int(trace.info.trace_metadata["spanlog.dropped_spans"])
+    assert len(trace.data.spans) - 1 + dropped - 1 == 150
+    assert recorder.dropped_spans == dropped
+
+
+def test_a_caller_waits_for_room_as_long_as_it_was_told_to(
+    locked: Any, traces: Traces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "queue_spans", 10)
+    monkeypatch.setattr(config, "queue_wait", 0.3)
+    for _ in range(8):
+        record()
+    began = time.monotonic()
+    record("left out")
+    assert 0.25 < time.monotonic() - began < 3
+    monkeypatch.setattr(config, "queue_wait", 30.0)
+    threading.Timer(0.3, locked.execute, ["ROLLBACK"]).start()
+    record("waited")
+    assert recorder.dropped_traces == 1
+    assert "waited" in [trace.info.name for trace in traces()]
+
+
+def test_what_waited_while_the_store_was_locked_is_written_after_one_warning(
+    tmp_path: Path, traces: Traces, monkeypatch: pytest.MonkeyPatch, caplog: Any, locked: Any
+) -> None:
+    from spanlog.store import sql
+
+    monkeypatch.setattr(sql, "_PATIENCE", 0.3)
+    caplog.set_level(logging.WARNING)
+    for _ in range(50):
+        record()
+    until(lambda: "What is recorded waits in memory" in caplog.text)
+    time.sleep(1)
+    assert not spanlog.flush()
+    assert caplog.text.count("What is recorded waits in memory") == 1
+    locked.execute("ROLLBACK")
+    until(lambda: "works again" in caplog.text)
+    assert len(traces()) == 51
+    assert recorder.dropped_spans == 0
+
+
+def test_a_busy_program_does_not_starve_the_writer() -> None:
+    for _ in range(5000):
+        record()
+    end = time.monotonic() + 10
+    while recorder._queue or recorder._busy:
+        sum(range(2000))  # holds Python's lock as long as Python lets it
+        assert time.monotonic() < end
+
+
+def test_recorded_spans_are_freed_without_the_garbage_collector() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        with spanlog.start_span("root") as root, spanlog.start_span("child") as child:
+            child.set_inputs({"a": [1]})
+        gone = [weakref.ref(root), weakref.ref(child)]
+        del root, child
+        spanlog.flush()
+        spanlog.get_current_active_span()
+        until(lambda: [ref() for ref in gone] == [None, None])
+    finally:
+        gc.enable()
+
+
+def test_the_memory_that_spans_take_is_given_back() -> None:
+    def work(n: int) -> None:
+        for _ in range(n):
+            with spanlog.start_span("root") as span:
+                span.set_inputs({"query": "x" * 200})
+        assert spanlog.flush()
+
+    work(2000)
+    tracemalloc.start()
+    try:
+        work(1000)
+        before = tracemalloc.get_traced_memory()[0]
+        work(10_000)
+        assert tracemalloc.get_traced_memory()[0] - before < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_recorder_that_recorded_nothing_has_no_thread() -> None:
+    fresh = Recorder()
+    assert fresh.flush()
+    fresh.close()
+    assert fresh._thread is None
+
+
+@pytest.mark.parametrize("value", ["many", "-1", "nan", "inf"])
+def test_a_setting_that_is_no_number_is_one_clear_error(value: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from spanlog import trace"],
+        env={"SPANLOG_QUEUE_SPANS": value},
+        capture_output=True,
+        text=True,
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert (
+        last == f"ValueError: SPANLOG_QUEUE_SPANS must be a number, not below 0, but is {value!r}"
+    )
