@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 KEY = "sk-proj-0123456789abcdef"
 HI = [{"role": "user", "content": "Grüß Gott"}]
+CREATE = "chat.completions.create"
+EMBED = {"input": ["a", "b"], "encoding_format": "float"}
 
 
 class Route(NamedTuple):
@@ -42,7 +44,7 @@ ROUTES = {
         ),
         Route("responses.create", "responses", "chat", "CHAT_MODEL", {"input": "Hi"}),
         Route("completions.create", "completions", "text_completion", "LLM", {"prompt": "x"}),
-        Route("embeddings.create", "embeddings", "embeddings", "EMBEDDING", {"input": ["a", "b"]}),
+        Route("embeddings.create", "embeddings", "embeddings", "EMBEDDING", EMBED),
         Route("images.generate", "images/generations", "image_generation", "LLM", {"prompt": "x"}),
         Route("moderations.create", "moderations", "moderation", "GUARDRAIL", {"input": "x"}),
     )

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import spanlog
 
-from fixtures.openai_routes import TEXT
+from fixtures.openai_routes import TEXT, USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from openai_calls import Client
-    from spanlog.entities import Span
+    from spanlog.entities import Span, Trace
 
 pytest_plugins = ("openai_calls",)
 
@@ -274,7 +274,9 @@ async def test_an_error_is_recorded_with_its_status_and_body(
     span = last()
     assert span.attributes["http.response.status_code"] == status
     assert span.attributes["error.type"]
-    told = json.loads(caught.value.response.text)["error"]["message"].replace(KEY, "[redacted]")
+    told = json.loads(caught.value.response.text)["error"]["message"].replace(
+        client.KEY, "[redacted]"
+    )
     assert told in json.dumps(span.attributes["error.body"])
     assert span.status.description.startswith(
         f"{type(caught.value).__name__}: Error code: {status}"
@@ -297,7 +299,7 @@ async def say_hi(client: Client, sdk: Any) -> None:
 
 
 async def test_azure_is_its_own_provider(client: Client, last: Callable[[], Span]) -> None:
-    facts = {"api_key": KEY, "azure_endpoint": client.url, "api_version": "2024-02-01"}
+    facts = {"api_key": client.KEY, "azure_endpoint": client.url, "api_version": "2024-02-01"}
     try:
         sdk = client.make("AzureOpenAI", **facts)
     except AttributeError:
@@ -313,9 +315,9 @@ async def test_azure_is_its_own_provider(client: Client, last: Callable[[], Span
 async def test_copies_options_and_the_users_own_http_client_are_traced(
     client: Client, traces: Callable[[], list[Trace]]
 ) -> None:
-    httpx = pytest.importorskip(type(client.sdk._client).__mro__[1].__module__.partition(".")[0])
-    http = (httpx.AsyncClient if client.is_async else httpx.Client)()
-    base = {"api_key": KEY, "base_url": f"{client.url}/v1"}
+    kinds = type(client.sdk._client).__mro__
+    http = next(kind for kind in kinds if kind.__module__.startswith("httpx"))()
+    base = {"api_key": client.KEY, "base_url": f"{client.url}/v1"}
     for sdk in (
         client.sdk.with_options(timeout=9),
         client.sdk.copy(),
@@ -330,7 +332,7 @@ def test_the_module_level_client_is_traced(
     openai_server: Any, traced: None, last: Callable[[], Span], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     openai = pytest.importorskip("openai")
-    monkeypatch.setattr(openai, "api_key", KEY)
+    monkeypatch.setattr(openai, "api_key", "module-level-key")
     monkeypatch.setattr(openai, "base_url", f"{openai_server.url}/v1/")
     monkeypatch.setattr(openai, "_client", None, raising=False)
     openai.chat.completions.create(model="plain", messages=[{"role": "user", "content": "Hi"}])
@@ -353,7 +355,8 @@ async def test_no_key_is_in_the_database(
 ) -> None:
     other = "another-secret-key"
     base = {"base_url": f"{client.url}/v1", "max_retries": 0}
-    sdk, fields = client.sdk, {}
+    sdk = client.sdk
+    fields: dict[str, Any] = {"model": "unauthorized", "messages": client.HI, "stream": stream}
     if way == "header":
         fields["extra_headers"] = {"Authorization": f"Bearer {other}"}
     elif way == "callable":
@@ -370,14 +373,11 @@ async def test_no_key_is_in_the_database(
     elif way == "unsendable":
         sdk = client.make(api_key=f"{other}\n", **base)
     with pytest.raises(Exception, match=r".") as caught:
-        path = "chat.completions.create"
-        await client.call(
-            path, sdk, model="unauthorized", messages=client.HI, stream=stream, **fields
-        )
+        await client.call("chat.completions.create", sdk, **fields)
     if way == "callable" and not isinstance(caught.value, client.package.APIStatusError):
         pytest.skip("keys of this version are texts")
     assert last().status.status_code == "ERROR"
     everything = stored(tmp_path)
     assert b"unauthorized" in everything
-    for secret in (KEY, other):
+    for secret in (client.KEY, other):
         assert secret.encode() not in everything
