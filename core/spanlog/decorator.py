@@ -365,6 +365,6 @@ def _drive(work: Any, call: _Call) -> Any:
     drive = _DRIVERS[type(work)][0]
     if drive is _generate and work.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE:
         drive = _generate_awaitable
-    driver = drive(call)
+    driver: Any = drive(call)
     driver.__name__, driver.__qualname__ = work.__name__, work.__qualname__
     return driver

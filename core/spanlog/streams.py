@@ -16,6 +16,7 @@ from spanlog.safety import report
 from spanlog.spans import LiveSpan
 
 Read = Callable[[LiveSpan, list[Any], bool], None]
+Over = Callable[[list[Any]], bool]
 
 # The watches whose streams have not ended. Nothing here holds a stream.
 _live: set[Watch] = set()
@@ -28,22 +29,32 @@ class Watch:
         span: The call's span; it ends with the stream.
         read: Makes the span's outputs of the pieces that passed; called once, off the hot path.
             It is told whether the consumer stopped before the stream's end.
+        over: Says of the pieces that passed, the last being new, whether the stream said that it
+            is over: then the span ends, whether or not the consumer reads on. It must be quick.
     """
 
-    __slots__ = ("_pieces", "_read", "followed", "span")
+    __slots__ = ("_over", "_pieces", "_read", "followed", "span")
 
-    def __init__(self, span: LiveSpan, read: Read) -> None:
+    def __init__(self, span: LiveSpan, read: Read, over: Over | None = None) -> None:
         self.span = span
         self.followed = False
         self._read = read
+        self._over = over
         self._pieces: list[Any] = []
         _live.add(self)
 
     def piece(self, piece: Any) -> None:
         """Keep a piece that passed."""
-        if not self._pieces:
-            self.span.set_attribute("gen_ai.response.time_to_first_chunk", self.span.age())
-        self._pieces.append(piece)
+        try:
+            if not self._pieces:
+                self.span.set_attribute("gen_ai.response.time_to_first_chunk", self.span.age())
+            self._pieces.append(piece)
+            if self._over is not None and self._over(self._pieces):
+                self._over = None
+                self.completed()
+        except Exception as error:  # noqa: BLE001 - the guard
+            self._over = None
+            report(error, "watching a stream")
 
     def completed(self) -> None:
         """End the span: everything has been read."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import orjson
@@ -40,7 +40,7 @@ class Route:
         request: Records facts of the request body; on the caller's thread, so it must be quick.
         response: Records facts of the reply.
         fold: Makes of a stream's events the reply that they spell out.
-        over: Says of an event that it is a stream's last.
+        last: The types of the events that are a stream's last, where it does not end by "[DONE]".
         method: The HTTP method.
         streamed_only: Only a streamed call is a call of a model.
     """
@@ -51,9 +51,15 @@ class Route:
     request: Callable[[LiveSpan, Mapping[str, Any]], None]
     response: Callable[[LiveSpan, Json], None]
     fold: Callable[[Sequence[Json]], Json]
-    over: Callable[[Json], bool] = lambda _event: False
+    last: tuple[str, ...] = ()
     method: str = "post"
     streamed_only: bool = False
+
+    @cached_property
+    def marks(self) -> tuple[bytes, ...]:
+        """What the bytes of a stream's last event hold, and those of few others."""
+        types = (f'"{type_}"'.encode() for type_ in self.last)
+        return (b"[DONE]", b'{"error"', b'"type":"error"', *types)
 
 
 def stainless(library: str, routes: Sequence[Route], provider: Callable[[Any], str]) -> Integration:
@@ -148,7 +154,7 @@ class _Request(Recording):
             self.span.put_off(lambda span: body.read(span, content, stopped=False))
             self.span.end()
         else:
-            watch_body(http, Watch(self.span, body.read_off_the_wire))
+            watch_body(http, Watch(self.span, body.read_off_the_wire, body.is_over))
         return result
 
     def _answered(self, reply: Any) -> None:
@@ -185,6 +191,19 @@ class _Body:
             streamed or self._content_type.startswith("text/event-stream")
         )
 
+    def is_over(self, pieces: list[bytes]) -> bool:
+        """Say whether the stream's last event has just been received."""
+        newest = pieces[-1]
+        for mark in self._route.marks:
+            if mark in newest:
+                return self._is_events and self._has_ended(_sse.parse(b"".join(pieces)))
+        return False
+
+    def _has_ended(self, events: _sse.Events) -> bool:
+        last = events.data[-1] if events.data else {}
+        of_the_last = last.get("type") in (*self._route.last, "error") or bool(last.get("error"))
+        return events.over or of_the_last
+
     def read_off_the_wire(self, span: LiveSpan, pieces: list[bytes], stopped: bool) -> None:
         """Make the outputs of the pieces that were received."""
         body = b"".join(pieces)
@@ -215,8 +234,9 @@ class _Body:
         _facts(span, self._route, reply)
 
     def _read_events(self, span: LiveSpan, body: bytes, stopped: bool) -> None:
-        events, over = _sse.parse(body)
-        if stopped and not over and not any(map(self._route.over, events[-1:])):
+        parsed = _sse.parse(body)
+        events = parsed.data
+        if stopped and not self._has_ended(parsed):
             span.set_attribute("spanlog.stream.completed", False)
         span.set_attribute("spanlog.stream.chunks", len(events))
         errors = [event for event in events if event.get("error") or event.get("type") == "error"]

@@ -38,16 +38,14 @@ _PROVIDERS = {
     "openrouter.ai": "openrouter",
 }
 # The events that are a stream's last; in chat a stream ends with "[DONE]".
-_LAST = frozenset(
-    {
-        "response.completed",
-        "response.incomplete",
-        "response.failed",
-        "image_generation.completed",
-        "image_edit.completed",
-        "transcript.text.done",
-        "speech.audio.done",
-    }
+_LAST = (
+    "response.completed",
+    "response.incomplete",
+    "response.failed",
+    "image_generation.completed",
+    "image_edit.completed",
+    "transcript.text.done",
+    "speech.audio.done",
 )
 # What an event about an image has and a reply with images has not, or has in another place.
 _OF_AN_IMAGE = frozenset(
@@ -145,17 +143,13 @@ def _fold_speech(events: Sequence[Json]) -> Json:
     return {"audio": b64encode(sound).decode(), "usage": events[-1].get("usage")}
 
 
-def _last(event: Json) -> bool:
-    return event.get("type") in _LAST
-
-
 def _no_facts(span: LiveSpan, body: Mapping[str, Any]) -> None:
     """A request by id has no body to read."""
 
 
 def _route(path: str, operation: str, span_type: str, fold: Any = _chat.fold) -> Route:
     return Route(
-        rf"/?{path}", operation, span_type, _chat.request, _chat.response, fold, over=_last
+        rf"/?{path}", operation, span_type, _chat.request, _chat.response, fold, last=_LAST
     )
 
 
@@ -167,7 +161,7 @@ def _responses(path: str, method: str = "post", *, streamed_only: bool = False) 
         _chat.request if method == "post" else _no_facts,
         _responses_response,
         _fold_responses,
-        over=_last,
+        last=_LAST,
         method=method,
         streamed_only=streamed_only,
     )

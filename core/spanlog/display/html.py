@@ -58,7 +58,7 @@ def render(trace: Trace) -> str:
 
 @cache
 def _style() -> str:
-    return files(__package__).joinpath("trace.css").read_text("utf-8")
+    return files("spanlog.display").joinpath("trace.css").read_text("utf-8")
 
 
 def _head(outline: Outline, trace: Trace, page: _Page) -> str:

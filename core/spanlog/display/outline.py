@@ -125,7 +125,7 @@ def _rows(trace: Trace) -> list[Row]:
             orphan = depth == 0 and span.parent_id is not None
             took = span.duration_ns
             rows.append(Row(span, depth, last, orphan, unended if took is None else duration(took)))
-            children: Sequence[Span] = below.get(span.span_id, ())
+            children = below.get(span.span_id, [])
             stack += [(child, depth + 1, child is children[-1]) for child in reversed(children)]
 
     walk(below.get(None, []))
