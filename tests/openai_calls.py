@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import json
@@ -68,23 +69,37 @@ class Client:
     def make(self, kind: str = "OpenAI", **kwargs: Any) -> Any:
         return getattr(self.package, ("Async" if self.is_async else "") + kind)(**kwargs)
 
-    def method(self, path: str, sdk: Any = None, **kwargs: Any) -> Callable[..., Any]:
+    def method(self, path: str, sdk: Any = None) -> Callable[..., Any]:
+        """Return a method of the SDK; without it the test is skipped."""
         try:
-            method = functools.reduce(getattr, path.split("."), sdk or self.sdk)
+            return functools.reduce(getattr, path.split("."), sdk or self.sdk)
         except AttributeError:
             pytest.skip(f"openai {self.package.__version__} has no {path}")
-        if "stream" in kwargs and "stream" not in inspect.signature(method).parameters:
-            pytest.skip(f"openai {self.package.__version__} streams no {path}")
-        return method
+
+    def fitting(self, method: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return arguments that the method takes: it sends what its version knows not as extra."""
+        known = inspect.signature(method).parameters
+        if kwargs.get("stream") and "stream" not in known:
+            pytest.skip(f"openai {self.package.__version__} does not stream this")
+        fitting = {name: value for name, value in kwargs.items() if name in known}
+        if unknown := {name: value for name, value in kwargs.items() if name not in known}:
+            fitting["extra_body"] = {**unknown, **kwargs.get("extra_body", {})}
+        return fitting
 
     async def call(self, path: str, sdk: Any = None, **kwargs: Any) -> Any:
         """Make a call; return its result, a stream as the list of its chunks."""
-        result = self.method(path, sdk, **kwargs)(**kwargs)
+        method = self.method(path, sdk)
+        kwargs = self.fitting(method, kwargs)
+        result = method(**kwargs)
         result = await result if inspect.isawaitable(result) else result
         return await self.read(result) if kwargs.get("stream") else result
 
     async def read(self, stream: Any) -> list[Any]:
-        return [chunk async for chunk in stream] if self.is_async else list(stream)
+        if not self.is_async:
+            return list(stream)
+        chunks = [chunk async for chunk in stream]
+        await asyncio.sleep(0.01)  # the first versions leave closing to the loop
+        return chunks
 
     async def managed(self, manager: Any, use: str) -> Any:
         """Call a method of what a context manager gives; read on until its end."""

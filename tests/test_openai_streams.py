@@ -105,6 +105,22 @@ async def test_what_a_stream_holds_is_what_the_model_said(
     assert all(span.usage is None for span in spans)  # none was asked for
 
 
+async def test_a_stream_whose_last_event_was_received_has_ended_though_it_is_held(
+    client: Client, last: Callable[[], Span]
+) -> None:
+    stream = client.method("responses.create")(model="long", input="Hi", stream=True)
+    stream = await stream if client.is_async else stream
+    iterator = stream.__aiter__() if client.is_async else iter(stream)
+    kind = None
+    while kind != "response.completed":
+        kind = (await iterator.__anext__() if client.is_async else next(iterator)).type
+    span = last()
+    assert span.outputs["output"][0]["content"][0]["text"] == TEXT["long"]
+    assert "spanlog.stream.completed" not in span.attributes
+    closed = stream.close()
+    await closed if client.is_async else None
+
+
 @pytest.mark.parametrize("path", ["chat.completions", "beta.chat.completions"])
 @pytest.mark.parametrize("scenario", ["plain", "tools", "n2", "refusal", "logprobs", "json"])
 async def test_the_fold_of_a_chat_is_what_the_sdks_own_helper_makes_of_it(

@@ -211,6 +211,20 @@ async def test_of_several_iterations_the_first_is_the_stream(is_async: bool) -> 
     assert seen.calls == [([1, 2], False)]
 
 
+async def test_a_stream_that_says_it_is_over_ends_its_span_while_it_is_read_on(
+    is_async: bool,
+) -> None:
+    seen, span = Seen(), LiveSpan("stream")
+    stream = Watched(Body(1, 2, 3), Watch(span, seen, lambda pieces: pieces[-1] == 2))
+    iterator = stream.__aiter__() if is_async else iter(stream)
+    for _ in range(2):
+        assert span.end_time_ns is None
+        await iterator.__anext__() if is_async else next(iterator)
+    assert span.outputs == [1, 2]
+    await drain(iterator, None, is_async=is_async)
+    assert [stopped for _, stopped in seen.calls] == [False]
+
+
 def test_nothing_of_ours_holds_a_stream_or_a_watch_that_has_ended() -> None:
     before = len(streams._live)
     stream, _, _ = watched(Body(1))
@@ -228,7 +242,7 @@ def test_streams_that_the_end_of_the_program_cuts_off_end_their_spans() -> None:
     assert list(iter_) == [2]
 
 
-@pytest.mark.parametrize("where", ["put_off", "end"])
+@pytest.mark.parametrize("where", ["set_attribute", "put_off", "end"])
 def test_our_own_failure_does_not_reach_who_reads(
     where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -28,6 +28,8 @@ _MAX_PIECES = 100_000
 _MAX_REPR = 2_000
 # A larger array is summed up: its text would be larger than what a person or a query can use.
 _MAX_ARRAY = 100_000
+# orjson's result keeps room for growth: 4 KB for 30 bytes. What is smaller than this is copied.
+_LARGE = 10_000
 # What orjson may write by itself, subclasses too.
 _NATIVE = (
     str,
@@ -55,12 +57,17 @@ def capture(value: object) -> bytes:
     standard; whatever has no JSON form its `repr`. Generators and files are never consumed.
     """
     try:
-        return orjson.dumps(value)
+        data = orjson.dumps(value)
     except Exception:  # noqa: BLE001 - whatever it is that orjson refuses
-        try:
-            return orjson.dumps(_Pieces().take(value, 0))
-        except Exception:  # noqa: BLE001 - a value may raise anything
-            return orjson.dumps(_text(f"<{type(value).__name__}>"))
+        data = _taken_apart(value)
+    return data if len(data) > _LARGE else memoryview(data).tobytes()
+
+
+def _taken_apart(value: object) -> bytes:
+    try:
+        return orjson.dumps(_Pieces().take(value, 0))
+    except Exception:  # noqa: BLE001 - a value may raise anything
+        return orjson.dumps(_text(f"<{type(value).__name__}>"))
 
 
 def wire(value: object) -> bytes:

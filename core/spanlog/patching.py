@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import wrapt
 
-from spanlog.callables import TracedFunction
+from spanlog.callables import TracedFunction, _BoundTracedFunction
 from spanlog.capture import wire
 from spanlog.context import CURRENT, recording
 from spanlog.safety import logger, report
@@ -159,11 +159,11 @@ def _failed(begun: Recording, failure: BaseException) -> None:
         report(error, f"recording the error of {begun.span.name}")
 
 
-class _BoundPatched(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
+class _BoundPatched(_BoundTracedFunction):
     def __reduce_ex__(self, protocol: Any) -> Any:
-        if self._self_instance is None:  # reached through its class
-            return self._self_parent.__reduce_ex__(protocol)
-        return getattr, (self._self_instance, self.__name__)
+        through_its_class = self._self_instance is None
+        found = self._self_parent if through_its_class else super()
+        return found.__reduce_ex__(protocol)
 
 
 class _Patched(TracedFunction):

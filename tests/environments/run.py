@@ -1,0 +1,113 @@
+"""Run the tests of each library against each version that is pinned here.
+
+    python tests/environments/run.py            # all
+    python tests/environments/run.py openai     # one library
+    python tests/environments/run.py openai-1.0.0
+
+A file `<library>-<version>.txt` pins the versions of an environment; it is made under `.envs` and
+used again until the pins or `pyproject.toml` change. What runs there are the tests that every
+library shares and those that are named after it: `tests/test_<library>*.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import time
+import venv
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PROJECT = HERE.parent.parent
+ENVIRONMENTS = PROJECT / ".envs"
+TESTS = PROJECT / "tests"
+NEEDS = ("hypothesis", "pytest", "pytest-asyncio", "typing-extensions")
+
+
+def main(wanted: list[str]) -> int:
+    """Run what is wanted, all by default; return how the program ends."""
+    pins = [
+        path
+        for path in sorted(HERE.glob("*-*.txt"))
+        if not wanted or path.stem in wanted or library_of(path) in wanted
+    ]
+    if not pins:
+        print(f"nothing is pinned for {' '.join(wanted)}", file=sys.stderr)
+        return 2
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(run, pins))
+    for pin, seconds, code, output in results:
+        if code:
+            print(output)
+        lines = output.strip().splitlines() or ["no output"]
+        print(f"{pin.stem:24} {lines[-1].strip('= ')}, {seconds:.0f} s with what it needed")
+    return int(any(code for _, _, code, _ in results))
+
+
+def library_of(pin: Path) -> str:
+    """Return the library that a file pins."""
+    return pin.stem.rpartition("-")[0]
+
+
+def run(pin: Path) -> tuple[Path, float, int, str]:
+    """Make the environment of some pins and run the tests there."""
+    started = time.monotonic()
+    try:
+        python = environment(pin)
+    except subprocess.CalledProcessError as error:
+        return pin, time.monotonic() - started, 1, f"{pin.stem}: {error.stdout}{error.stderr}"
+    tests = [TESTS / "test_conformance.py", *sorted(TESTS.glob(f"test_{library_of(pin)}*.py"))]
+    command = [python, "-m", "pytest", "-p", "no:cacheprovider", *tests, "-rf"]
+    select = {"SPANLOG_CONFORMANCE": library_of(pin)}
+    done = subprocess.run(
+        command,
+        cwd=PROJECT,
+        env={**os.environ, **select},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return pin, time.monotonic() - started, done.returncode, done.stdout
+
+
+def environment(pin: Path) -> Path:
+    """Return the Python of the environment of some pins, made now where it is not there."""
+    folder = ENVIRONMENTS / pin.stem
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    made_of = folder / "made-of.txt"
+    state = hashlib.sha256(pin.read_bytes() + (PROJECT / "pyproject.toml").read_bytes()).hexdigest()
+    if made_of.exists() and made_of.read_text() == f"{state} {sys.version}":
+        return python
+    shutil.rmtree(folder, ignore_errors=True)
+    what = ["-r", str(pin), "-e", str(PROJECT), *NEEDS]
+    if uv := uv_command():
+        call([*uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
+        call([*uv, "pip", "install", "--quiet", "--python", str(python), *what])
+    else:
+        venv.create(folder, with_pip=True)
+        call([str(python), "-m", "pip", "install", "--quiet", *what])
+    made_of.write_text(f"{state} {sys.version}")
+    return python
+
+
+def uv_command() -> list[str] | None:
+    """Return how uv is called here; None where there is none."""
+    if importlib.util.find_spec("uv"):
+        return [sys.executable, "-m", "uv"]
+    found = shutil.which("uv")
+    return [found] if found else None
+
+
+def call(command: list[str]) -> None:
+    """Run a command that must end well."""
+    subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
