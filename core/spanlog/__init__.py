@@ -65,7 +65,7 @@ _HOME = {
 _MODULES = ("client", "entities", "tracing")
 
 __version__ = "0.1.0"
-__all__ = sorted([*_HOME, *_MODULES, *INTEGRATIONS])  # noqa: PLE0605
+__all__ = sorted([*_HOME, *_MODULES, *INTEGRATIONS])
 
 
 def __getattr__(name: str) -> object:

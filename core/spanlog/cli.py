@@ -53,9 +53,9 @@ def _demo(question: str, live: bool) -> None:
     rich.print(
         f"\nThe trace is kept in [bold]{fluent.get_tracking_uri()}[/bold]. What to do next:\n\n"
         "  import spanlog\n"
-        "  spanlog.openai.autolog()      [dim]# in your own program, before it calls a model[/dim]\n"
+        "  spanlog.openai.autolog()      [dim]# in your own program[/dim]\n"
         f'  spanlog.get_trace("{trace.info.trace_id if trace else ""}")\n'
-        "  spanlog.search_traces()       [dim]# all of them, as a DataFrame where pandas is[/dim]\n"
+        "  spanlog.search_traces()       [dim]# all of them, as a DataFrame or a list[/dim]\n"
     )
 
 

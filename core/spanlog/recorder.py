@@ -49,7 +49,7 @@ class Unavailable(Exception):  # noqa: N818 - it says how things are; it is no f
 class Sink(Protocol):
     """Where recorded spans go."""
 
-    def write(self, spans: Sequence[LiveSpan], traces: Sequence[TraceRecord]) -> None:
+    def write(self, spans: Sequence[LiveSpan], traces: Sequence[TraceRecord], /) -> None:
         """Keep the spans, and what they share. A span may come again, with more in it.
 
         Raises:

@@ -57,9 +57,11 @@ class Route:
 
     @cached_property
     def marks(self) -> tuple[bytes, ...]:
-        """What the bytes of a stream's last event hold, and those of few others."""
-        types = (f'"{type_}"'.encode() for type_ in self.last)
-        return (b"[DONE]", b'{"error"', b'"type":"error"', *types)
+        """What the bytes of a stream's last event begin with."""
+        begins = ("event: {}\n", 'data: {{"type":"{}"', 'data: {{"type": "{}"')
+        types = (*self.last, "error")
+        marks = (begin.format(type_).encode() for type_ in types for begin in begins)
+        return (b"data: [DONE]", b'data: {"error"', *marks)
 
 
 def stainless(library: str, routes: Sequence[Route], provider: Callable[[Any], str]) -> Integration:
@@ -182,6 +184,7 @@ class _Body:
 
     def __init__(self, route: Route, http: Any, *, streamed: bool) -> None:
         self._route = route
+        self._marks = route.marks
         self._request = http.request
         self._response_type = type(http)
         self._content_type = http.headers.get("content-type", "")
@@ -192,12 +195,17 @@ class _Body:
         )
 
     def is_over(self, pieces: list[bytes]) -> bool:
-        """Say whether the stream's last event has just been received."""
+        """Say whether the stream's last event has just been received.
+
+        One that came in two pieces is overlooked: then the stream's close tells.
+        """
         newest = pieces[-1]
-        for mark in self._route.marks:
-            if mark in newest:
-                return self._is_events and self._has_ended(_sse.parse(b"".join(pieces)))
-        return False
+        before = newest.rfind(b"\n\n", 0, -2)
+        start = 0 if before < 0 else before + 2
+        if not newest.startswith(self._marks, start) or not self._is_events:
+            return False
+        whole = start or len(pieces) == 1 or pieces[-2].endswith(b"\n\n")
+        return bool(whole) and self._has_ended(_sse.parse(newest[start:]))
 
     def _has_ended(self, events: _sse.Events) -> bool:
         last = events.data[-1] if events.data else {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from spanlog.entities import Span, SpanStatusCode, SpanType, Trace, TraceState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 # Families of span types; a view gives each family one colour.
 FAMILIES = {

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy import event, exc
 from sqlalchemy.dialects import postgresql, sqlite
 
 from spanlog.entities import Experiment, Trace, TraceData, TraceInfo, TraceState
@@ -105,7 +106,7 @@ class SqlStore:
                     engine = self._reader if reads and not fresh else self._engine
                     connection = stack.enter_context(engine.connect())
                     stack.enter_context(connection.begin())
-                except sa.exc.OperationalError as error:
+                except exc.OperationalError as error:
                     if "locked" not in str(error.orig) or time.monotonic() > end:
                         raise
                 else:
@@ -144,7 +145,7 @@ class SqlStore:
                 self._spans.run(connection, span_rows)
                 self._tags.run(connection, pair_rows(tags))
                 self._facts.run(connection, pair_rows(facts))
-        except (sa.exc.DBAPIError, OSError) as error:
+        except (exc.DBAPIError, OSError) as error:
             if isinstance(error, _POISON):
                 raise
             reason = getattr(error, "orig", None) or error
@@ -359,11 +360,11 @@ class _Gate:
 
 # What is wrong with the data, not with the store.
 _POISON = (
-    sa.exc.DataError,
-    sa.exc.IntegrityError,
-    sa.exc.InterfaceError,
-    sa.exc.NotSupportedError,
-    sa.exc.ProgrammingError,
+    exc.DataError,
+    exc.IntegrityError,
+    exc.InterfaceError,
+    exc.NotSupportedError,
+    exc.ProgrammingError,
 )
 
 
@@ -408,13 +409,13 @@ def _configure(engine: sa.Engine) -> None:
     if engine.dialect.name != "sqlite":
         return
 
-    @sa.event.listens_for(engine, "connect")
+    @event.listens_for(engine, "connect")
     def connected(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # `begun` begins; the driver's own way is too late
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
 
-    @sa.event.listens_for(engine, "begin")
+    @event.listens_for(engine, "begin")
     def begun(connection: sa.Connection) -> None:
         reads = connection.get_execution_options().get("spanlog_reads")
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

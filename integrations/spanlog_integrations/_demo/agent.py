@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from openai import OpenAI
-
 import spanlog
+from openai import OpenAI
 from spanlog.entities import SpanType
 
 spanlog.openai.autolog()
