@@ -9,14 +9,19 @@ import gzip
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from fixtures.loopback import Reply, Request
+
+if TYPE_CHECKING:
+    from spanlog.entities import Span
+
+Json = dict[str, Any]
 
 FOLDER = Path(
     os.environ.get("SPANLOG_CASSETTES", Path(__file__).parents[2] / "shared" / "cassettes")
@@ -53,12 +58,13 @@ class Exchange:
 
     @property
     def events(self) -> list[Any]:
-        """The JSON of the reply's server-sent events, up to `[DONE]`."""
+        """The JSON of the reply's server-sent events, up to `[DONE]`, but for pings."""
         blocks = re.split(r"\r?\n\r?\n", self.reply.decode())
         lines = [[li[5:].strip() for li in b.splitlines() if li[:5] == "data:"] for b in blocks]
         data = ["\n".join(found) for found in lines if found]
         end = data.index("[DONE]") if "[DONE]" in data else len(data)
-        return [json.loads(event) for event in data[:end]]
+        events = [json.loads(event) for event in data[:end]]
+        return [event for event in events if event.get("type") != "ping"]
 
     @property
     def is_events(self) -> bool:
@@ -113,6 +119,57 @@ class Player:
         ):
             return None
         return expected.served()
+
+
+@dataclass(frozen=True)
+class Sdk:
+    """An SDK that replays recordings.
+
+    Args:
+        providers: The folders whose recordings it replays.
+        hosts: What the names of their hosts end with; exchanges with other hosts are left out.
+        autolog: Turns tracing on and off.
+        client: Makes a client, async or not, for an exchange that the server at an address plays.
+        methods: Routes that call a model, some with their query, and the SDK's method for each.
+        resources: What the path of a route begins with, after the server's own prefix.
+        said: What the reply to a call of a model says.
+        recorded: What its span says.
+        validate: Raises where a folded stream has not the shape of a whole reply.
+        failure: The base class of the SDK's own exceptions.
+    """
+
+    providers: Sequence[str]
+    hosts: Sequence[str]
+    autolog: Callable[..., None]
+    client: Callable[[Exchange, str, str, bool], Any]
+    methods: Mapping[str, str]
+    resources: str
+    said: Callable[[str, Exchange], Said]
+    recorded: Callable[[str, Span], Said]
+    validate: Callable[[Exchange, Json], object]
+    failure: type[Exception]
+
+    def route(self, exchange: Exchange) -> tuple[str, str]:
+        """Return the prefix of the path and the route behind it."""
+        found = re.fullmatch(rf"(.*?)/((?:{self.resources})(?:/.*)?)", exchange.url.path)
+        return (found[1], found[2]) if found else ("", exchange.url.path[1:])
+
+    def method(self, exchange: Exchange) -> str | None:
+        """Return the SDK's method that makes an exchange, if that is a call of a model."""
+        route, query = self.route(exchange)[1], exchange.url.query
+        method = self.methods.get(f"{route}?{query}") or self.methods.get(route)
+        return method if exchange.method == "POST" else None
+
+
+@dataclass
+class Said:
+    """What a reply says, whether it was streamed or not."""
+
+    id: str | None = None
+    model: str | None = None
+    usage: dict[str, int] = field(default_factory=dict)
+    reasons: list[str] = field(default_factory=list)
+    content: list[Any] = field(default_factory=list)
 
 
 def paths(provider: str) -> list[Path]:

@@ -58,13 +58,17 @@ class Client:
     HI = HI
     KEY = KEY
     ROUTES = ROUTES
+    module = "openai"
 
     def __init__(self, server: Loopback, *, is_async: bool) -> None:
         self.server = server
         self.url = server.url
         self.is_async = is_async
-        self.package = pytest.importorskip("openai")
-        self.sdk = self.make(api_key=KEY, base_url=f"{self.url}/v1", max_retries=0)
+        self.package = pytest.importorskip(self.module)
+        self.sdk = self.new()
+
+    def new(self) -> Any:
+        return self.make(api_key=KEY, base_url=f"{self.url}/v1", max_retries=0)
 
     def make(self, kind: str = "OpenAI", **kwargs: Any) -> Any:
         return getattr(self.package, ("Async" if self.is_async else "") + kind)(**kwargs)
@@ -74,13 +78,13 @@ class Client:
         try:
             return functools.reduce(getattr, path.split("."), sdk or self.sdk)
         except AttributeError:
-            pytest.skip(f"openai {self.package.__version__} has no {path}")
+            pytest.skip(f"{self.module} {self.package.__version__} has no {path}")
 
     def fitting(self, method: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return arguments that the method takes: it sends what its version knows not as extra."""
         known = inspect.signature(method).parameters
         if kwargs.get("stream") and "stream" not in known:
-            pytest.skip(f"openai {self.package.__version__} does not stream this")
+            pytest.skip(f"{self.module} {self.package.__version__} does not stream this")
         fitting = {name: value for name, value in kwargs.items() if name in known}
         if unknown := {name: value for name, value in kwargs.items() if name not in known}:
             fitting["extra_body"] = {**unknown, **kwargs.get("extra_body", {})}

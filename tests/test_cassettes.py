@@ -19,12 +19,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import spanlog
-from cassettes import FOLDER, Cassette, Exchange, Player, Unreadable, load, paths
+from anthropic_cassettes import ANTHROPIC
+from cassettes import (
+    FOLDER,
+    Cassette,
+    Exchange,
+    Player,
+    Said,
+    Sdk,
+    Unreadable,
+    load,
+    paths,
+)
 
 from fixtures.loopback import Loopback
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
     from spanlog.entities import Span
@@ -37,56 +48,6 @@ pytestmark = [
 ]
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Sdk:
-    """An SDK that replays recordings.
-
-    Args:
-        providers: The folders whose recordings it replays.
-        hosts: What the names of their hosts end with; exchanges with other hosts are left out.
-        autolog: Turns tracing on and off.
-        client: Makes a client, async or not, for an exchange that the server at an address plays.
-        methods: Routes that call a model, and the SDK's method for each.
-        resources: What the path of a route begins with, after the server's own prefix.
-        said: What the reply to a call of a model says.
-        recorded: What its span says.
-        validate: Raises where a folded stream has not the shape of a whole reply.
-        failure: The base class of the SDK's own exceptions.
-    """
-
-    providers: Sequence[str]
-    hosts: Sequence[str]
-    autolog: Callable[..., None]
-    client: Callable[[Exchange, str, str, bool], Any]
-    methods: Mapping[str, str]
-    resources: str
-    said: Callable[[str, Exchange], Said]
-    recorded: Callable[[str, Span], Said]
-    validate: Callable[[Exchange, Json], object]
-    failure: type[Exception]
-
-    def route(self, exchange: Exchange) -> tuple[str, str]:
-        """Return the prefix of the path and the route behind it."""
-        found = re.fullmatch(rf"(.*?)/((?:{self.resources})(?:/.*)?)", exchange.url.path)
-        return (found[1], found[2]) if found else ("", exchange.url.path[1:])
-
-    def method(self, exchange: Exchange) -> str | None:
-        """Return the SDK's method that makes an exchange, if that is a call of a model."""
-        route = self.route(exchange)[1]
-        return self.methods.get(route) if exchange.method == "POST" else None
-
-
-@dataclass
-class Said:
-    """What a reply says, whether it was streamed or not."""
-
-    id: str | None = None
-    model: str | None = None
-    usage: dict[str, int] = field(default_factory=dict)
-    reasons: list[str] = field(default_factory=list)
-    content: list[Any] = field(default_factory=list)
 
 
 # How a call is made. Each form returns what the caller gets to see of the result.
@@ -506,7 +467,8 @@ SDKS = [
         _openai_recorded,
         _openai_validate,
         openai.OpenAIError,
-    )
+    ),
+    *ANTHROPIC,
 ]
 
 FILES = [(sdk, path) for sdk in SDKS for provider in sdk.providers for path in paths(provider)]

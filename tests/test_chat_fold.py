@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from spanlog_integrations import _chat, _sse, openai
-from spanlog_integrations._stainless import _Body
+from spanlog_integrations._http import Body
 
 Json = dict[str, Any]
 
@@ -125,8 +125,9 @@ def test_on_the_wire_in_any_pieces_it_is_the_same(
     assert _sse.parse(wire).over
 
     route = openai._route("chat/completions", "chat", "CHAT_MODEL")
-    http = SimpleNamespace(headers={"content-type": "text/event-stream"}, request=None)
-    body = _Body(route, http, streamed=True)
+    headers = {"content-type": "text/event-stream"}
+    http = SimpleNamespace(headers=headers, status_code=200, request=None)
+    body = Body(route, http, streamed=True)
     places = sorted(data.draw(st.lists(st.integers(1, len(wire) - 1), max_size=6)))
     pieces: list[bytes] = []
     for a, b in zip([0, *places], [*places, len(wire)], strict=True):

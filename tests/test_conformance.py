@@ -1,4 +1,10 @@
-"""What every integration with a provider's SDK does; `conformance.py` says how one joins."""
+"""What every integration with a provider's SDK does; `conformance.py` says how one joins.
+
+The sections go by the rules of the engine in the design: a call and its errors (1, 2), streams (3,
+4), tasks, threads and the tree (5, 9), on and off (6, 10), no difference to the program (7, 8, 11).
+The engine's own tests, with a library that can do anything, are in `test_patching.py` and
+`test_streams.py`.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +56,7 @@ async def test_a_call_is_a_span_with_what_was_asked_and_answered(
     assert calls.library.text_of(reply) == calls.library.text_recorded(span.outputs) == text
     assert span.span_type == "CHAT_MODEL"
     assert span.attributes["gen_ai.request.model"] == "plain"
-    assert span.model == "plain-2026-01-01"
+    assert span.model == calls.library.answered("plain")
     assert "Hi" in json.dumps(span.inputs)
     assert ended(span) == ("OK", True)
 
@@ -107,7 +113,7 @@ async def test_a_stream_is_one_span_with_the_whole_reply(
     span = one()
     assert "".join(map(calls.library.text_of_chunk, chunks)) == calls.library.text["plain"]
     assert calls.library.text_recorded(span.outputs) == calls.library.text["plain"]
-    assert span.model == "plain-2026-01-01"
+    assert span.model == calls.library.answered("plain")
     assert span.attributes["spanlog.stream.chunks"] >= len(chunks) - 1
     assert 0 < span.attributes["gen_ai.response.time_to_first_chunk"] * 1e9 < span.duration_ns
     assert ended(span) == ("OK", True)
@@ -126,10 +132,12 @@ async def test_a_stream_that_is_left_early_keeps_what_had_arrived(
 ) -> None:
     if way == "with":
         calls.need_stream_manager()
+    if way.startswith("unread") and calls.library.lazy:
+        pytest.skip("nothing is sent before a stream is read")
     stream = await calls.stream("long-slow")
     if not way.startswith("unread"):
         iterator = calls.iterate(stream)
-        await calls.read(iterator, 3)
+        await calls.read(iterator, calls.library.until_text)
         assert ended_or_open(one()) == "open"
         del iterator
     if way == "with":
@@ -246,7 +254,7 @@ async def test_a_cancelled_call_is_cancelled_and_recorded(
     assert [event.name for event in span.events] == ["exception"]
     assert len(got) == streamed
     if streamed:
-        assert library.text_recorded(span.outputs) == ""
+        assert library.text["plain"].startswith(library.text_recorded(span.outputs))
 
 
 # Failed.
@@ -257,8 +265,8 @@ async def test_a_cancelled_call_is_cancelled_and_recorded(
 async def test_an_error_reply_is_one_failed_span(
     calls: Calls, one: Callable[[], Span], model: str, streamed: bool
 ) -> None:
-    with pytest.raises(Exception, match=r"4\d\d|500") as caught:
-        await (calls.stream if streamed else calls.plain)(model)
+    with pytest.raises(Exception, match=calls.library.refused) as caught:
+        await (calls.read_stream if streamed else calls.plain)(model)
     span = one()
     assert span.status.status_code == "ERROR"
     assert span.status.description.startswith(type(caught.value).__name__)
@@ -271,7 +279,7 @@ async def test_retries_are_one_span(
     calls: Calls, server: Loopback, spans: Callable[[], list[Span]]
 ) -> None:
     calls.client = calls.new_client(retries=2)
-    with pytest.raises(Exception, match="500"):
+    with pytest.raises(Exception, match=calls.library.refused):
         await calls.plain("broken")
     await calls.plain("flaky-plain", f"once {calls.is_async} {id(calls)}")
     assert len(server.requests) == 3 + 2
@@ -283,13 +291,13 @@ async def test_an_error_in_mid_stream_keeps_what_had_arrived(
     calls: Calls, one: Callable[[], Span], model: str
 ) -> None:
     outcome = await calls.outcome(calls.read_stream(model))
-    assert "Error" in outcome
+    assert "error" in outcome.lower()
     await calls.collect()
     span = one()
     assert span.status.status_code == "ERROR"
-    got = calls.library.text_recorded(span.outputs)
+    got, said = calls.library.text_recorded(span.outputs), calls.library.text
     assert got
-    assert calls.library.text["plain"].startswith(got)
+    assert any(text.startswith(got) for text in (said["plain"], said.get(model, "")))
 
 
 # The program sees no difference.
@@ -303,8 +311,9 @@ async def check_same(
     autolog()
     assert await calls.outcome(call()) == untraced
     await calls.collect()
+    changing = calls.library.changing
     sent = [(r.method, r.path, r.query, r.body, sorted(r.headers.items())) for r in server.requests]
-    texts = [re.sub(r"'idempotency-key', '[^']*'", "", repr(request)) for request in sent]
+    texts = [re.sub(rf"'({changing})', '[^']*'", "", repr(request)) for request in sent]
     half = len(texts) // 2
     assert texts[half:] == texts[:half]
 
@@ -345,7 +354,8 @@ async def test_any_input_has_the_same_outcome_as_untraced_and_a_span(
 ) -> None:
     odd = _ODD[name]
     await check_same(untraced, autolog, server, lambda: untraced.plain("plain", odd()))
-    assert ended_or_open(one()) == "ended"
+    if server.requests or not untraced.library.picky:
+        assert ended_or_open(one()) == "ended"
 
 
 async def test_our_own_failure_is_not_the_programs(
@@ -359,7 +369,7 @@ async def test_our_own_failure_is_not_the_programs(
     assert calls.library.text_of(await calls.plain("plain")) == calls.library.text["plain"]
     chunks = await calls.read_stream("plain")
     assert "".join(map(calls.library.text_of_chunk, chunks)) == calls.library.text["plain"]
-    with pytest.raises(Exception, match="400"):
+    with pytest.raises(Exception, match=calls.library.refused):
         await calls.plain("bad")
     await calls.collect()
     found = spans()
@@ -390,8 +400,12 @@ async def test_garbage_is_freed_as_without_tracing(
             await calls.close(stream)
         del stream, response
         by_count = [ref() is not None for ref in watched]
-        await calls.collect()
-        return [*by_count, *(ref() is not None for ref in watched)]
+        for _ in range(50):  # the loop may take its time to close async generators
+            await calls.collect()
+            left = [ref() is not None for ref in watched]
+            if not any(left):
+                break
+        return [*by_count, *left]
 
     before = [await alive(way) for way in ("read", "close", "drop")]
     autolog()
@@ -446,14 +460,14 @@ async def test_the_users_spans_are_above_and_beside_the_models_never_below(
     ]
 
 
-def check_each_has_its_own(found: list[Span], count: int) -> None:
+def check_each_has_its_own(library: Library, found: list[Span], count: int) -> None:
     """All calls but the failing one have the answer to their own question."""
     assert len(found) == count
     failed = [span for span in found if span.status.status_code == "ERROR"]
     assert [span.attributes["gen_ai.request.model"] for span in failed] == ["bad-7"]
     for span in found:
         if span not in failed:
-            assert span.model == f"{span.attributes['gen_ai.request.model']}-2026-01-01"
+            assert span.model == library.answered(span.attributes["gen_ai.request.model"])
     assert len({span.attributes["gen_ai.request.model"] for span in found}) == count
     assert len({span.trace_id for span in found}) == count
 
@@ -477,7 +491,7 @@ async def test_of_many_tasks_one_that_fails_touches_no_other(
     results = await asyncio.gather(*map(work, range(64)), return_exceptions=True)
     await calls.collect()
     assert [number for number, result in enumerate(results) if result] == [7]
-    check_each_has_its_own(spans(), 64)
+    check_each_has_its_own(calls.library, spans(), 64)
 
 
 async def test_of_32_threads_one_that_fails_touches_no_other(
@@ -500,7 +514,7 @@ async def test_of_32_threads_one_that_fails_touches_no_other(
         worked = list(pool.map(work, range(64)))
     await calls.collect()
     assert [number for number, ok in enumerate(worked) if not ok] == [7]
-    check_each_has_its_own(spans(), 64)
+    check_each_has_its_own(calls.library, spans(), 64)
 
 
 # On and off.
@@ -544,9 +558,11 @@ async def test_on_twice_makes_one_span_and_off_makes_none(
 async def test_a_function_kept_from_before_off_is_untraced_afterwards(
     calls: Calls, autolog: Callable[..., None], spans: Callable[[], list[Span]]
 ) -> None:
-    kept = {name: getattr(calls.client, name) for _, name in calls.library.wrapped()}
+    caller = calls.library.caller(calls.client)
+    names = {name for _, name in calls.library.wrapped() if hasattr(caller, name)}
+    kept = {name: getattr(caller, name) for name in names}
     autolog(disable=True)
-    vars(calls.client).update(kept)
+    vars(caller).update(kept)
     await calls.plain("plain")
     assert spans() == []
     autolog()
@@ -583,7 +599,7 @@ def test_autolog_for_all_imports_no_library_and_overrides_nothing_explicit(
     library: Library, tmp_path: Path
 ) -> None:
     code = """
-        import importlib, sys, spanlog
+        import importlib, sys, spanlog, wrapt
         name, module, at = sys.argv[1:]
         getattr(spanlog, name).autolog(disable=True)
         spanlog.autolog()
@@ -597,9 +613,9 @@ def test_autolog_for_all_imports_no_library_and_overrides_nothing_explicit(
         at, _, path = at.partition(":")
         owner, name = path.split(".")
         function = lambda: vars(getattr(importlib.import_module(at), owner))[name]
-        print(hasattr(function(), "__wrapped__"))
+        print(isinstance(function(), wrapt.FunctionWrapper))
         spanlog.autolog(log_traces=False)
-        print(hasattr(function(), "__wrapped__"))
+        print(isinstance(function(), wrapt.FunctionWrapper))
     """
     printed = run(code, tmp_path, library.name, library.module, library.patched[0])
     assert printed == ["False False", "True False", "True", "False"]
@@ -637,8 +653,8 @@ async def test_a_stream_that_the_end_of_the_program_cuts_off_keeps_what_had_arri
         import asyncio, sys, spanlog
         from conformance import LIBRARIES, Calls
         name, url, is_async = sys.argv[1:]
-        library = next(library for library in LIBRARIES if library.name == name)
-        getattr(spanlog, name).autolog()
+        library = next(library for library in LIBRARIES if str(library) == name)
+        getattr(spanlog, library.name).autolog()
         calls = Calls(library, url, is_async=is_async == "True")
         loop = asyncio.new_event_loop()
         stream = loop.run_until_complete(calls.stream("long-slow"))
@@ -649,7 +665,7 @@ async def test_a_stream_that_the_end_of_the_program_cuts_off_keeps_what_had_arri
     run(
         paths + textwrap.dedent(code),
         tmp_path,
-        calls.library.name,
+        str(calls.library),
         server.url,
         str(calls.is_async),
     )

@@ -9,6 +9,7 @@ import inspect
 import itertools
 import logging
 import pickle
+import socket
 import sys
 import textwrap
 import threading
@@ -325,6 +326,19 @@ def test_our_own_failure_reaches_nobody_and_costs_no_span_that_is_open(
     monkeypatch.setattr(safety, "strict", True)
     with pytest.raises(RuntimeError, match="ours"):
         call(library, path, fail if where == "failed" else lambda: 5)
+
+
+def test_recording_opens_no_connection(
+    fake: Fake, traces: Callable[[], list[Trace]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    monkeypatch.setattr(socket.socket, "connect", lambda *args: opened.append(args))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **_: opened.append(args))
+    library = fake.load()
+    fake.switch(True)
+    call(library, "Client.plain", 1)
+    assert len(traces()) == 1
+    assert opened == []
 
 
 def test_what_cannot_be_patched_breaks_no_import(

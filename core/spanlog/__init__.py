@@ -11,6 +11,7 @@ from importlib import import_module as _import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from spanlog_integrations import anthropic as anthropic
     from spanlog_integrations import openai as openai
     from spanlog_integrations import threads as threads
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from spanlog.search import set_trace_tag as set_trace_tag
 
 # The modules of `spanlog_integrations`, each named like the library it traces.
-INTEGRATIONS = ("openai", "threads")
+INTEGRATIONS = ("anthropic", "openai", "threads")
 
 # Every public name and where it comes from. Each is loaded when it is first used.
 _HOME = {

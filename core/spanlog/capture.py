@@ -15,7 +15,7 @@ import datetime as dt
 import enum
 import types
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import orjson
@@ -63,22 +63,29 @@ def capture(value: object) -> bytes:
     return data if len(data) > _LARGE else memoryview(data).tobytes()
 
 
-def _taken_apart(value: object) -> bytes:
+def _taken_apart(value: object, unsent: Collection[str] | None = None) -> bytes:
     try:
-        return orjson.dumps(_Pieces().take(value, 0))
+        return orjson.dumps(_Pieces(unsent).take(value, 0))
     except Exception:  # noqa: BLE001 - a value may raise anything
         return orjson.dumps(_text(f"<{type(value).__name__}>"))
 
 
-def wire(value: object) -> bytes:
-    """Return a provider's reply as JSON, with the fields that were on the wire and no others."""
-    serializer = getattr(type(value), "__pydantic_serializer__", None)
-    if serializer is None:
-        return capture(value)
+def wire(value: object, unsent: Collection[str] = ()) -> bytes:
+    """Return what a provider is sent or has answered as JSON, as it is on the wire.
+
+    Of pydantic models that is the fields that were set and no others, by their names there.
+
+    Args:
+        value: What was sent or answered.
+        unsent: The types whose values stand for what is not sent, by name.
+    """
     try:
-        return _valid(serializer.to_json(value, exclude_unset=True, warnings=False, fallback=_safe))
-    except Exception:  # noqa: BLE001
-        return capture(value)
+        if hasattr(type(value), "__pydantic_serializer__"):
+            return _model(value, on_the_wire=True)
+        data = orjson.dumps(value)
+    except Exception:  # noqa: BLE001 - whatever it is that is refused
+        data = _taken_apart(value, unsent)
+    return data if len(data) > _LARGE else memoryview(data).tobytes()
 
 
 def decode(data: bytes | str | None) -> Any:
@@ -128,9 +135,10 @@ def _data_uri(value: bytes | bytearray | memoryview) -> str:
     return "data:application/octet-stream;base64," + base64.b64encode(value).decode()
 
 
-def _pydantic(value: Any) -> object:
-    data = type(value).__pydantic_serializer__.to_json(value, warnings=False, fallback=_safe)
-    return orjson.Fragment(_valid(data))
+def _model(value: Any, *, on_the_wire: bool) -> bytes:
+    how = {"exclude_unset": on_the_wire, "by_alias": on_the_wire}
+    to_json = type(value).__pydantic_serializer__.to_json
+    return _valid(to_json(value, warnings=False, fallback=_safe, **how))
 
 
 def _array(value: Any) -> object:
@@ -164,11 +172,11 @@ _plain_of: list[tuple[type | tuple[type, ...], Callable[[Any], object]]] = [
 ]
 
 
-def _plain(value: Any) -> object:
+def _plain(value: Any, *, on_the_wire: bool) -> object:
     """Give a value that orjson does not know in terms of values that it knows, one level deep."""
     kind = type(value)
     if hasattr(kind, "__pydantic_serializer__") and not isinstance(value, type):
-        return _pydantic(value)
+        return orjson.Fragment(_model(value, on_the_wire=on_the_wire))
     package = kind.__module__.partition(".")[0]
     if package == "numpy" and hasattr(value, "tolist"):
         return _array(value)
@@ -188,9 +196,14 @@ def _plain(value: Any) -> object:
 
 
 class _Pieces:
-    """One value that is taken apart; a piece that fails becomes its `repr`."""
+    """One value that is taken apart; a piece that fails becomes its `repr`.
 
-    def __init__(self) -> None:
+    Args:
+        unsent: For what goes over the wire the types whose values are left out; else None.
+    """
+
+    def __init__(self, unsent: Collection[str] | None = None) -> None:
+        self._unsent = unsent
         self._above: set[int] = set()
         self._left = _MAX_PIECES
 
@@ -228,11 +241,13 @@ class _Pieces:
     def _apart(self, value: Any, kind: type, depth: int) -> object:
         # The methods of dict and list themselves: a subclass may do anything in its own.
         if issubclass(kind, dict):
-            return {_key(k): self.take(v, depth) for k, v in list(dict.items(value))}
+            left_out = self._unsent or ()
+            items = [kv for kv in list(dict.items(value)) if type(kv[1]).__name__ not in left_out]
+            return {_key(k): self.take(v, depth) for k, v in items}
         if issubclass(kind, list):
             return [self.take(item, depth) for item in list.copy(value)]
         try:
-            plain = _plain(value)
+            plain = _plain(value, on_the_wire=self._unsent is not None)
         except Exception:  # noqa: BLE001 - a serializer of the user's; the fields themselves may do
             plain = _fields(value, kind)
         if type(plain) is str:

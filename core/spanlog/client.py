@@ -157,7 +157,7 @@ class TracingClient:
     ) -> int:
         """Delete traces and return how many; see `spanlog.delete_traces`."""
         return search.delete_traces(
-            experiment_id, max_timestamp_millis, max_traces, trace_ids or request_ids
+            experiment_id, max_timestamp_millis, max_traces, trace_ids, request_ids
         )
 
 

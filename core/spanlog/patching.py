@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from importlib import import_module
-from types import CoroutineType, ModuleType
+from types import CodeType, CoroutineType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import wrapt
@@ -71,10 +71,15 @@ class Recording:
 
 @dataclass(frozen=True)
 class Target:
-    """A function to wrap: `at` is "module:function" or "module:Class.method"."""
+    """A function to wrap: `at` is "module:function" or "module:Class.method".
+
+    A program that has taken a function out of its module, as by `from module import function`,
+    does not look for it there again. `in_place` covers that: the function stays, its code changes.
+    """
 
     at: str
     wrapper: Wrapper
+    in_place: bool = False
 
     @property
     def module(self) -> str:
@@ -187,6 +192,77 @@ class _Patch:
     original: Any  # what `vars(owner)` held, or _ABSENT where the attribute was inherited
     wrapper: Any
 
+    def undo(self) -> bool:
+        """Put back exactly what was there, unless someone has wrapped our wrapper since."""
+        if vars(self.owner).get(self.name) is not self.wrapper:
+            return False
+        if self.original is _ABSENT:
+            delattr(self.owner, self.name)
+        else:
+            setattr(self.owner, self.name, self.original)
+        return True
+
+
+# The code that takes the place of a function's own. A code object can only be exchanged for one
+# with as many variables from outside, and names in it are looked up in the library: what it calls
+# is one of its constants. It is one line, which a traceback takes for the first of the function.
+_STAND_IN = """
+def made({outside}):
+    {kind} stand_in(*args, **kwargs): call = "call"; return {calls} if True else ({outside})
+    return stand_in
+"""
+
+
+class _InPlace:
+    """A function whose code is exchanged for code that calls a wrapper around its twin."""
+
+    def __init__(self, function: FunctionType, wrapper: Wrapper) -> None:
+        self.function = function
+        self._original = function.__code__
+        self._signed = vars(function).keys() & {"__signature__", "__wrapped__"}
+        twin = FunctionType(
+            function.__code__,
+            function.__globals__,
+            function.__name__,
+            function.__defaults__,
+            function.__closure__,
+        )
+        twin.__kwdefaults__, twin.__qualname__ = function.__kwdefaults__, function.__qualname__
+        vars(twin).update(vars(function))
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return wrapper(twin, None, args, kwargs)
+
+        if not self._signed:
+            vars(function)["__signature__"] = inspect.signature(function)
+        function.__code__ = self._code = self._calling(call)
+
+    def _calling(self, call: Callable[..., Any]) -> CodeType:
+        is_async = inspect.iscoroutinefunction(self.function)
+        source = _STAND_IN.format(
+            outside=", ".join(f"_{number}" for number in range(len(self._original.co_freevars))),
+            kind="async def" if is_async else "def",
+            calls="await call(*args, **kwargs)" if is_async else "call(*args, **kwargs)",
+        )
+        made: dict[str, Any] = {}
+        exec(source, made)  # noqa: S102 - our own source
+        code: CodeType = made["made"](*self._original.co_freevars).__code__
+        return code.replace(
+            co_consts=tuple(call if const == "call" else const for const in code.co_consts),
+            co_filename=self._original.co_filename,
+            co_firstlineno=self._original.co_firstlineno,
+            co_name=self._original.co_name,
+        )
+
+    def undo(self) -> bool:
+        """Put back the function's own code, unless someone has exchanged ours since."""
+        if self.function.__code__ is not self._code:
+            return False
+        self.function.__code__ = self._original
+        if not self._signed:
+            del vars(self.function)["__signature__"]
+        return True
+
 
 class Integration:
     """One library: where it is hooked, and whether it is on.
@@ -207,7 +283,7 @@ class Integration:
         self.explicit = False
         self.silent = False
         self._lock = threading.RLock()
-        self._patches: dict[Target, _Patch] = {}
+        self._patches: dict[Target, _Patch | _InPlace] = {}
         self._awaited: set[str] = set()
 
     def autolog(self, log_traces: bool, disable: bool, silent: bool) -> None:
@@ -242,8 +318,7 @@ class Integration:
                 for module in dict.fromkeys(target.module for target in self.targets):
                     self._patch_when_imported(module)
             else:
-                for target in list(self._patches):
-                    self._restore(target)
+                self._patches = {t: patch for t, patch in self._patches.items() if not patch.undo()}
 
     def _patch_when_imported(self, module: str) -> None:
         if module in sys.modules:
@@ -283,10 +358,20 @@ class Integration:
         if original is _ABSENT:
             logger.debug("spanlog: %s is not there", target.at)
             return False
-        wrapper = _Patched(original, self._switched(target.wrapper), owner, name)
+        call = self._switched(target.wrapper)
+        if target.in_place and isinstance(original, FunctionType):
+            if not self._is_in_place(original):
+                self._patches[target] = _InPlace(original, call)
+            return True
+        wrapper = _Patched(original, call, owner, name)
         self._patches[target] = _Patch(owner, name, vars(owner).get(name, _ABSENT), wrapper)
         setattr(owner, name, wrapper)
         return True
+
+    def _is_in_place(self, function: FunctionType) -> bool:
+        """Say whether a function is changed already, by another of the names that it goes by."""
+        changed = (patch for patch in self._patches.values() if isinstance(patch, _InPlace))
+        return any(patch.function is function for patch in changed)
 
     def _switched(self, wrapper: Wrapper) -> Wrapper:
         """Return the wrapper so that it does nothing while the integration is off."""
@@ -297,17 +382,6 @@ class Integration:
             return wrapped(*args, **kwargs)
 
         return switched
-
-    def _restore(self, target: Target) -> None:
-        """Put back exactly what was there, unless someone has wrapped our wrapper since."""
-        patch = self._patches[target]
-        if vars(patch.owner).get(patch.name) is not patch.wrapper:
-            return
-        if patch.original is _ABSENT:
-            delattr(patch.owner, patch.name)
-        else:
-            setattr(patch.owner, patch.name, patch.original)
-        del self._patches[target]
 
 
 def autolog(log_traces: bool = True, disable: bool = False, silent: bool = False) -> None:

@@ -198,6 +198,7 @@ def delete_traces(
     max_timestamp_millis: int | None = None,
     max_traces: int | None = None,
     trace_ids: Sequence[str] | None = None,
+    request_ids: Sequence[str] | None = None,
 ) -> int:
     """Delete traces, the oldest first.
 
@@ -206,6 +207,7 @@ def delete_traces(
         max_timestamp_millis: Only those that began then or before, in milliseconds since 1970.
         max_traces: So many at most.
         trace_ids: Only these.
+        request_ids: The trace ids, by MLflow's older name.
 
     Returns:
         How many were deleted.
@@ -213,6 +215,7 @@ def delete_traces(
     Raises:
         ValueError: Nothing says which.
     """
+    trace_ids = request_ids if trace_ids is None else trace_ids
     if experiment_id is None and max_timestamp_millis is None and trace_ids is None:
         raise ValueError("say which: give experiment_id, max_timestamp_millis or trace_ids")
     recorder.flush()

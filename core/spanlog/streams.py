@@ -12,6 +12,7 @@ from typing import Any
 
 import wrapt
 
+from spanlog.context import active
 from spanlog.safety import report
 from spanlog.spans import LiveSpan
 
@@ -31,12 +32,23 @@ class Watch:
             It is told whether the consumer stopped before the stream's end.
         over: Says of the pieces that passed, the last being new, whether the stream said that it
             is over: then the span ends, whether or not the consumer reads on. It must be quick.
+        keep: What is kept of a piece, where the program or the library may change it later.
+        fail: Ends the span with an error; by default `LiveSpan.fail`.
     """
 
-    __slots__ = ("_over", "_pieces", "_read", "followed", "span")
+    __slots__ = ("_fail", "_keep", "_over", "_pieces", "_read", "followed", "span")
 
-    def __init__(self, span: LiveSpan, read: Read, over: Over | None = None) -> None:
+    def __init__(
+        self,
+        span: LiveSpan,
+        read: Read,
+        over: Over | None = None,
+        keep: Callable[[Any], Any] | None = None,
+        fail: Callable[[LiveSpan, BaseException], None] = LiveSpan.fail,
+    ) -> None:
         self.span = span
+        self._fail = fail
+        self._keep = keep
         self.followed = False
         self._read = read
         self._over = over
@@ -48,7 +60,7 @@ class Watch:
         try:
             if not self._pieces:
                 self.span.set_attribute("gen_ai.response.time_to_first_chunk", self.span.age())
-            self._pieces.append(piece)
+            self._pieces.append(piece if self._keep is None else self._keep(piece))
             if self._over is not None and self._over(self._pieces):
                 self._over = None
                 self.completed()
@@ -80,7 +92,7 @@ class Watch:
         try:
             self.span.put_off(lambda span: read(span, pieces, stopped))
             if error is not None:
-                self.span.fail(error)
+                self._fail(self.span, error)
             else:
                 self.span.end()
         except Exception as ours:  # noqa: BLE001 - the guard
@@ -107,7 +119,7 @@ class Watched(wrapt.ObjectProxy):  # type: ignore[type-arg]
         if self._self_watch.followed:
             return iterator
         self._self_watch.followed = True
-        return Watched(iterator, self._self_watch)
+        return type(self)(iterator, self._self_watch)
 
     def __next__(self) -> Any:
         watch = self._self_watch
@@ -135,18 +147,58 @@ class Watched(wrapt.ObjectProxy):  # type: ignore[type-arg]
         watch.piece(piece)
         return piece
 
+    @property
     def close(self) -> Any:
-        """Close the stream."""
-        self._self_watch.stopped()
-        return self.__wrapped__.close()
+        """What closes the stream, where it can be closed."""
+        close, watch = self.__wrapped__.close, self._self_watch
 
-    async def aclose(self) -> Any:
-        """Close the async stream."""
+        def closing(*args: Any, **kwargs: Any) -> Any:
+            watch.stopped()
+            return close(*args, **kwargs)
+
+        return closing
+
+    @property
+    def aclose(self) -> Any:
+        """What closes the async stream, where it can be closed."""
+        close, watch = self.__wrapped__.aclose, self._self_watch
+
+        async def closing(*args: Any, **kwargs: Any) -> Any:
+            watch.stopped()
+            return await close(*args, **kwargs)
+
+        return closing
+
+    def __enter__(self) -> Any:
+        entered = self.__wrapped__.__enter__()
+        return self if entered is self.__wrapped__ else entered
+
+    def __exit__(self, *error: object) -> Any:
         self._self_watch.stopped()
-        return await self.__wrapped__.aclose()
+        return self.__wrapped__.__exit__(*error)
+
+    async def __aenter__(self) -> Any:
+        entered = await self.__wrapped__.__aenter__()
+        return self if entered is self.__wrapped__ else entered
+
+    async def __aexit__(self, *error: object) -> Any:
+        self._self_watch.stopped()
+        return await self.__wrapped__.__aexit__(*error)
 
     def __del__(self) -> None:
         self._self_watch.stopped()
+
+
+class Worked(Watched):
+    """A stream whose own work, which is done as it is read, goes under its span."""
+
+    def __next__(self) -> Any:
+        with active(self._self_watch.span):
+            return super().__next__()
+
+    async def __anext__(self) -> Any:
+        with active(self._self_watch.span):
+            return await super().__anext__()
 
 
 def watch_body(response: Any, watch: Watch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spanlog.capture import capture, decode
+from spanlog.capture import decode, wire
 
 from spanlog_integrations._usage import openai_usage
 
@@ -30,6 +30,7 @@ _REQUEST = {
     "previous_response_id": "gen_ai.request.previous_response.id",
     "dimensions": "gen_ai.embeddings.dimension.count",
 }
+_REASONING = {"effort": "gen_ai.request.reasoning.level"}
 _RESPONSE = {
     "id": "gen_ai.response.id",
     "model": "gen_ai.response.model",
@@ -37,32 +38,78 @@ _RESPONSE = {
     "system_fingerprint": "openai.response.system_fingerprint",
     "status": "gen_ai.response.status",
 }
+# The types of what SDKs put in a body for what was not given, and do not send.
+UNSENT = frozenset({"NotGiven", "Omit"})
+# Where a request tells of other servers, and what in it they are to be convinced by; a schema may
+# have fields that are called the same.
+_SERVERS = ("tools", "mcp_servers")
+_SECRET = frozenset(
+    {
+        "apiAuth",
+        "api_auth",
+        "authConfig",
+        "auth_config",
+        "authorization",
+        "authorization_token",
+        "headers",
+    }
+)
+_SCHEMAS = frozenset({"function", "functionDeclarations", "input_schema", "parameters"})
 # Texts of a streamed message that stand whole in each piece; all others are spelled out in pieces.
 _WHOLE = frozenset(
     {"type", "role", "model", "object", "status", "format", "finish_reason", "channel"}
 )
 # What is spelled out in a choice; the rest stands whole in each piece that has it.
 _SPELLED = frozenset({"delta", "text", "logprobs"})
-# Lists whose pieces may have no index: one that has a type goes on with the last one of that type.
+# Lists whose pieces may have no index: a text goes on with the text, a thought with the thought
+# before it.
 _IN_ORDER = frozenset({"content", "thinking"})
+_GROWING = frozenset({"text", "thinking"})
 # What a chunk has and the reply has not, or has in another place.
 _STREAM_ONLY = frozenset({"choices", "obfuscation", "p"})
 
 
 def request(span: LiveSpan, body: Mapping[str, Any]) -> None:
     """Record the parameters of a request."""
-    facts = span.set_attribute
-    for theirs, ours in _REQUEST.items():
-        if (value := body.get(theirs)) is not None:
-            facts(ours, value)
+    facts(span, body, _REQUEST)
     if (stop := body.get("stop")) is not None:
-        facts("gen_ai.request.stop_sequences", [stop] if isinstance(stop, str) else stop)
+        stops = [stop] if isinstance(stop, str) else stop
+        span.set_attribute("gen_ai.request.stop_sequences", stops)
     if (choices := body.get("n")) not in (None, 1):
-        facts("gen_ai.request.choice.count", choices)
-    if isinstance(reasoning := body.get("reasoning"), Mapping) and reasoning.get("effort"):
-        facts("gen_ai.request.reasoning.level", reasoning["effort"])
-    if tools := body.get("tools") or body.get("functions"):
-        snapshot = capture(tools)
+        span.set_attribute("gen_ai.request.choice.count", choices)
+    facts(span, body.get("reasoning"), _REASONING)
+    tools(span, body.get("tools") or body.get("functions"))
+
+
+def facts(span: LiveSpan, held: Any, names: Mapping[str, str]) -> None:
+    """Record the facts that an object holds, where it is one, under our names."""
+    if isinstance(held, Mapping):
+        for theirs, ours in names.items():
+            if (value := held.get(theirs)) is not None:
+                span.set_attribute(ours, value)
+
+
+def without_secrets(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a request without what tools of other servers are to prove themselves with."""
+    held = {name: _open(body[name]) for name in _SERVERS if body.get(name)}
+    return {**body, **held} if held else body
+
+
+def _open(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_open(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: "[redacted]" if key in _SECRET else item if key in _SCHEMAS else _open(item)
+        for key, item in value.items()
+    }
+
+
+def tools(span: LiveSpan, offered: Any) -> None:
+    """Record the definitions of the tools that are offered to the model."""
+    if offered:
+        snapshot = wire(_open(offered), UNSENT)
         span.put_off(lambda span: span.set_attribute("gen_ai.tool.definitions", decode(snapshot)))
 
 
@@ -121,9 +168,11 @@ def _add(whole: Json, key: str, piece: Any) -> None:
         for inner, value in piece.items():
             _add(there, inner, value)
     elif isinstance(piece, list) and isinstance(there, list):
-        _extend(there, piece, key)
+        extend(there, piece, key)
     elif isinstance(piece, str) and isinstance(there, list):  # Mistral: the text after the thoughts
-        _extend(there, [{"type": "text", "text": piece}] if piece else [], key)
+        extend(there, [{"type": "text", "text": piece}] if piece else [], key)
+    elif isinstance(piece, list) and isinstance(there, str) and key == "content":
+        whole[key] = _first([*([{"type": "text", "text": there}] if there else ()), *piece], key)
     else:
         whole[key] = piece
 
@@ -136,12 +185,12 @@ def _first(piece: Any, key: str) -> Any:
         return whole
     if isinstance(piece, list):
         items: list[Any] = []
-        _extend(items, piece, key)
+        extend(items, piece, key)
         return items
     return piece
 
 
-def _extend(items: list[Any], pieces: Sequence[Any], key: str) -> None:
+def extend(items: list[Any], pieces: Sequence[Any], key: str) -> None:
     """Add to a list: items that are new, and pieces of those that are there."""
     for piece in pieces:
         item = _begun(items, piece, key)
@@ -163,7 +212,7 @@ def _begun(items: list[Any], piece: Any, key: str) -> Json | None:
         return None
     index, kind, id_ = (piece.get(name) for name in ("index", "type", "id"))
     if index is None:
-        in_order = key == "tool_calls" or (kind and key in _IN_ORDER)
+        in_order = key == "tool_calls" or (key in _IN_ORDER and kind in _GROWING)
         found = items[-1:] if in_order else []
     else:
         found = [i for i in items if isinstance(i, dict) and i.get("index") == index]

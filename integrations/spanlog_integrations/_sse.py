@@ -30,13 +30,14 @@ def parse(body: bytes) -> Events:
             lines = []
             if data.startswith(b"[DONE]"):
                 return Events(found, over=True)
-            event = _json(data)
+            event = json_of(data)
             if isinstance(event, dict):
                 found.append(event)
     return Events(found, over=b"\n".join(lines).startswith(b"[DONE]"))
 
 
-def _json(data: bytes) -> Any:
+def json_of(data: bytes) -> Any:
+    """Return what an event holds; None where it is no JSON."""
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:

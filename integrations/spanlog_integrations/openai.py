@@ -7,13 +7,13 @@ module-level and earlier clients, and every server that is called through this S
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from spanlog.entities import SpanType
 
 from spanlog_integrations import _chat
-from spanlog_integrations._stainless import Route, failed, stainless
+from spanlog_integrations._http import Route, failed, provider_at
+from spanlog_integrations._stainless import stainless
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,21 +22,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-# Which provider answers at an address that this SDK is often pointed to. The names are
-# OpenTelemetry's where it has one.
-_PROVIDERS = {
-    "openai.azure.com": "azure.ai.openai",
-    "services.ai.azure.com": "azure.ai.inference",
-    "api.deepseek.com": "deepseek",
-    "api.groq.com": "groq",
-    "api.mistral.ai": "mistral_ai",
-    "api.perplexity.ai": "perplexity",
-    "api.together.ai": "together",
-    "api.together.xyz": "together",
-    "api.x.ai": "x_ai",
-    "generativelanguage.googleapis.com": "gcp.gemini",
-    "openrouter.ai": "openrouter",
-}
 # The events that are a stream's last; in chat a stream ends with "[DONE]".
 _LAST = (
     "response.completed",
@@ -55,15 +40,11 @@ _OF_AN_IMAGE = frozenset(
 
 def _provider(client: Any) -> str:
     azure = "Azure" in type(client).__name__
-    return _provider_at(client.base_url.host) or ("azure.ai.openai" if azure else "openai")
+    return provider_at(client.base_url.host) or ("azure.ai.openai" if azure else "openai")
 
 
-@lru_cache
-def _provider_at(host: str) -> str | None:
-    return next((name for end, name in _PROVIDERS.items() if host.endswith(end)), None)
-
-
-def _responses_response(span: LiveSpan, reply: Json) -> None:
+def responses_response(span: LiveSpan, reply: Json) -> None:
+    """Record what a response says of itself."""
     _chat.response(span, reply)
     reason = (reply.get("incomplete_details") or {}).get("reason") or reply.get("status")
     if reason:
@@ -72,7 +53,7 @@ def _responses_response(span: LiveSpan, reply: Json) -> None:
         failed(span, reply["error"])
 
 
-def _fold_responses(events: Sequence[Json]) -> Json:
+def fold_responses(events: Sequence[Json]) -> Json:
     """Take the last state of the response that the events tell, and what came after it."""
     reply: Json = {}
     items: dict[int, Json] = {}
@@ -159,8 +140,8 @@ def _responses(path: str, method: str = "post", *, streamed_only: bool = False) 
         "chat" if method == "post" else "fetch_response",
         SpanType.CHAT_MODEL,
         _chat.request if method == "post" else _no_facts,
-        _responses_response,
-        _fold_responses,
+        responses_response,
+        fold_responses,
         last=_LAST,
         method=method,
         streamed_only=streamed_only,
