@@ -400,7 +400,7 @@ class AnthropicBedrock(Anthropic):
 
 
 class Mistral(Library):
-    """Chat. One client has sync and async methods; the first versions give generators as streams."""
+    """Chat. One client is sync and async; the first versions give generators as streams."""
 
     name = "mistral"
     module = install = "mistralai"
@@ -813,7 +813,7 @@ def at_once(work: Any) -> Any:
 
 
 class LiteLLM(Library):
-    """LiteLLM over OpenAI's wire. A stream of it names the model that was asked, and so do replies here."""
+    """LiteLLM over OpenAI's wire. It names the model that was asked, in streams and replies."""
 
     name = module = install = "litellm"
     refused = "Error"
@@ -896,7 +896,7 @@ class LiteLLM(Library):
         return reply.model_dump()
 
 
-LIBRARIES: Sequence[Library] = [
+_DESCRIBED: Sequence[Library] = [
     OpenAI(),
     Groq(),
     Mistral(),
@@ -908,6 +908,7 @@ LIBRARIES: Sequence[Library] = [
     GeminiInteractions(),
     LiteLLM(),
 ]
+LIBRARIES = [library for library in _DESCRIBED if library.name in spanlog.INTEGRATIONS]
 
 
 # Fixtures.

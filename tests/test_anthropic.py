@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from spanlog.entities import Span, Trace
 
+pytest.importorskip("anthropic", reason="Anthropic's SDK is not installed")
+
 pytest_plugins = ("openai_calls",)
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
