@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from spanlog.entities import Trace
 
+# Imported by tests before it is their plugin.
+pytest.register_assert_rewrite("openai_calls")
+
 settings.register_profile(
     "spanlog",
     deadline=None,
@@ -61,5 +64,16 @@ def one_trace(traces: Callable[[], list[Trace]]) -> Callable[[], Trace]:
     def read() -> Trace:
         (trace,) = traces()
         return trace
+
+    return read
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Callable[[], bytes]:
+    """Return what gives all bytes of the test's store."""
+
+    def read() -> bytes:
+        spanlog.flush()
+        return b"".join(path.read_bytes() for path in tmp_path.glob("spanlog.db*"))
 
     return read

@@ -612,6 +612,17 @@ def everything_in(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.glob("spanlog.db*"))
 
 
+async def test_the_token_of_a_tool_server_is_sent_and_not_recorded(
+    client: Anthropic, last: Callable[[], Span], tmp_path: Path
+) -> None:
+    server = {"type": "url", "name": "s", "url": "https://s.example"}
+    servers = [{**server, "authorization_token": KEY}]
+    await client.ask("plain", extra_body={"mcp_servers": servers})
+    assert client.server.requests[-1].json["mcp_servers"] == servers
+    assert last().inputs["mcp_servers"] == [{**server, "authorization_token": "[redacted]"}]
+    assert KEY.encode() not in everything_in(tmp_path)
+
+
 async def test_an_error_in_mid_stream_is_the_spans(
     client: Anthropic, last: Callable[[], Span]
 ) -> None:

@@ -337,16 +337,14 @@ def test_the_module_level_client_is_traced(
 # Secrets.
 
 
-def stored(folder: Path) -> bytes:
-    """All bytes of the test's database."""
-    spanlog.flush()
-    return b"".join(path.read_bytes() for path in folder.glob("spanlog.db*"))
-
-
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("way", ["api_key", "header", "callable", "azure", "unsendable"])
 async def test_no_key_is_in_the_database(
-    client: Client, last: Callable[[], Span], tmp_path: Path, way: str, stream: bool
+    client: Client,
+    last: Callable[[], Span],
+    stored: Callable[[], bytes],
+    way: str,
+    stream: bool,
 ) -> None:
     other = "another-secret-key"
     base = {"base_url": f"{client.url}/v1", "max_retries": 0}
@@ -372,7 +370,7 @@ async def test_no_key_is_in_the_database(
     if way == "callable" and not isinstance(caught.value, client.package.APIStatusError):
         pytest.skip("keys of this version are texts")
     assert last().status.status_code == "ERROR"
-    everything = stored(tmp_path)
+    everything = stored()
     assert b"unauthorized" in everything
     for secret in (client.KEY, other):
         assert secret.encode() not in everything

@@ -12,6 +12,12 @@ from importlib import import_module as _import_module
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from spanlog_integrations import anthropic as anthropic
+    from spanlog_integrations import bedrock as bedrock
+    from spanlog_integrations import gemini as gemini
+    from spanlog_integrations import gemini as genai
+    from spanlog_integrations import groq as groq
+    from spanlog_integrations import litellm as litellm
+    from spanlog_integrations import mistral as mistral
     from spanlog_integrations import openai as openai
     from spanlog_integrations import threads as threads
 
@@ -39,7 +45,18 @@ if TYPE_CHECKING:
     from spanlog.search import set_trace_tag as set_trace_tag
 
 # The modules of `spanlog_integrations`, each named like the library it traces.
-INTEGRATIONS = ("anthropic", "openai", "threads")
+INTEGRATIONS = (
+    "anthropic",
+    "bedrock",
+    "gemini",
+    "groq",
+    "litellm",
+    "mistral",
+    "openai",
+    "threads",
+)
+# Integrations by the names that others know them by.
+_ALIASES = {"genai": "gemini"}
 
 # Every public name and where it comes from. Each is loaded when it is first used.
 _HOME = {
@@ -66,7 +83,7 @@ _HOME = {
 _MODULES = ("client", "entities", "tracing")
 
 __version__ = "0.1.0"
-__all__ = sorted([*_HOME, *_MODULES, *INTEGRATIONS])
+__all__ = sorted([*_HOME, *_MODULES, *INTEGRATIONS, *_ALIASES])
 
 
 def __getattr__(name: str) -> object:
@@ -74,8 +91,8 @@ def __getattr__(name: str) -> object:
         value = getattr(_import_module(f"spanlog.{_HOME[name]}"), name)
     elif name in _MODULES:
         value = _import_module(f"spanlog.{name}")
-    elif name in INTEGRATIONS:
-        value = _import_module(f"spanlog_integrations.{name}")
+    elif name in INTEGRATIONS or name in _ALIASES:
+        value = _import_module(f"spanlog_integrations.{_ALIASES.get(name, name)}")
     else:
         raise AttributeError(f"module 'spanlog' has no attribute {name!r}")
     globals()[name] = value

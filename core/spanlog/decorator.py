@@ -13,7 +13,7 @@ from types import (
     GeneratorType,
     coroutine,
 )
-from typing import Any, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload
 
 from spanlog.arguments import binder
 from spanlog.capture import capture
@@ -151,7 +151,7 @@ class _Traced:
             finally:
                 CURRENT.set(before)
             if type(result) in _DRIVERS and not _has_begun(result):
-                return _drive(result, _Call(self, result, None, span))
+                return drive(result, _Call(self, result, None, span))
             span.finish(capture(result))
             return result
 
@@ -165,13 +165,38 @@ class _Traced:
             result = function(*args, **kwargs)
             if not recording() or type(result) not in _DRIVERS:
                 return result
-            return _drive(result, _Call(self, result, inputs(args, kwargs), None))
+            return drive(result, _Call(self, result, inputs(args, kwargs), None))
 
         return traced
 
 
+class Items(Protocol):
+    """What keeps the items that a generator yields, and ends the span of its call."""
+
+    def add(self, item: Any, /) -> None:
+        """Keep an item."""
+
+    def finish(self, span: LiveSpan, /, *, stopped: bool = False) -> None:
+        """End the span; the consumer may have stopped before the end."""
+
+    def fail(self, span: LiveSpan, error: BaseException, /) -> None:
+        """End the span with an error."""
+
+
+class Run(Protocol):
+    """A call whose body is still to run, by `drive`."""
+
+    def begin(self) -> tuple[Any, LiveSpan]:
+        """Return what is to run, and the span of the call."""
+        raise NotImplementedError
+
+    def yielded(self) -> Items:
+        """Return what keeps the items that a generator yields."""
+        raise NotImplementedError
+
+
 class _Call:
-    """A call whose body is still to run."""
+    """A call of a traced function whose body is still to run."""
 
     __slots__ = ("_inputs", "_span", "_traced", "_work")
 
@@ -254,7 +279,7 @@ class _Inside:
         CURRENT.set(self._outer)
 
 
-async def _await(call: _Call) -> Any:
+async def _await(call: Run) -> Any:
     work, span = call.begin()
     before = CURRENT.get()
     CURRENT.set(span)
@@ -270,7 +295,7 @@ async def _await(call: _Call) -> Any:
     return result
 
 
-def _generate(call: _Call) -> Generator[Any, Any, Any]:
+def _generate(call: Run) -> Generator[Any, Any, Any]:
     work, span = call.begin()
     items, inside = call.yielded(), _Inside(span)
     step, value = work.send, None
@@ -296,12 +321,12 @@ def _generate(call: _Call) -> Generator[Any, Any, Any]:
 
 
 @coroutine
-def _generate_awaitable(call: _Call) -> Generator[Any, Any, Any]:
+def _generate_awaitable(call: Run) -> Generator[Any, Any, Any]:
     """Run a generator that `types.coroutine` has made awaitable."""
     return (yield from _generate(call))
 
 
-async def _generate_async(call: _Call) -> AsyncGenerator[Any, Any]:
+async def _generate_async(call: Run) -> AsyncGenerator[Any, Any]:
     work, span = call.begin()
     items, inside = call.yielded(), _Inside(span)
     step, value = _first_step(work), None
@@ -353,15 +378,18 @@ def _has_begun(work: Any) -> bool:
     return bool(getattr(work, f"{of}_suspended", False))  # Python 3.11 has no `ag_suspended`
 
 
-_DRIVERS: dict[type, tuple[Callable[[_Call], Any], str]] = {
+_DRIVERS: dict[type, tuple[Callable[[Run], Any], str]] = {
     CoroutineType: (_await, "cr"),
     GeneratorType: (_generate, "gi"),
     AsyncGeneratorType: (_generate_async, "ag"),
 }
 
 
-def _drive(work: Any, call: _Call) -> Any:
-    """Return what runs `work` in its place, and looks like it."""
+def drive(work: Any, call: Run) -> Any:
+    """Return what runs a coroutine or a generator in its place, and looks like it.
+
+    While it runs, and not while a generator's consumer does, the span of the call is current.
+    """
     drive = _DRIVERS[type(work)][0]
     if drive is _generate and work.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE:
         drive = _generate_awaitable

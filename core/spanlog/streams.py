@@ -96,6 +96,9 @@ class Watch:
             else:
                 self.span.end()
         except Exception as ours:  # noqa: BLE001 - the guard
+            if error is not None:
+                self.span.fail(error)
+            self.span.end()
             report(ours, "ending the span of a stream")
 
 

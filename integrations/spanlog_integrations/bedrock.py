@@ -1,0 +1,392 @@
+"""Amazon Bedrock by boto3: Converse, InvokeModel, agents, knowledge bases, reranking.
+
+Streamed and not, clients made before, and those of aiobotocore and aioboto3. Every call of AWS
+goes through one method; a table of operations says which are calls of a model, and all others go
+by untouched. The body of a reply is recorded as far as the program reads it, in whatever way it
+does: nothing is read ahead, so that a call has its time, its memory and its errors where it has
+them without tracing. Events are recorded as they were on the wire, also those that an old
+botocore does not know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from spanlog.capture import capture, decode
+from spanlog.context import current_span
+from spanlog.entities import SpanType
+from spanlog.patching import Call, Integration, Recording, Target, records
+from spanlog.spans import LiveSpan
+from spanlog.streams import Watch, Watched
+
+from spanlog_integrations import _bedrock
+from spanlog_integrations._bedrock import first, parsed
+from spanlog_integrations._http import failed
+
+Json = dict[str, Any]
+Message = Any  # botocore.eventstream.EventStreamMessage
+
+# What a client proves itself with: attributes of its credentials.
+_CREDENTIALS = ("access_key", "secret_key", "token", "_access_key", "_secret_key", "_token")
+# What InvokeModel asks a model for, by the model's name, where it is no text.
+_OTHERS = (
+    (re.compile("embed"), "embeddings", SpanType.EMBEDDING),
+    (re.compile("rerank"), "rerank", SpanType.RERANKER),
+    (re.compile("stability|-image|canvas"), "image_generation", SpanType.LLM),
+)
+# What the body of a request has that asks for a completion.
+_COMPLETION = frozenset({"prompt", "inputText"})
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation that calls a model, and how its traffic is read.
+
+    Args:
+        name: What the span's name begins with, and its `gen_ai.operation.name`.
+        span_type: From `spanlog.entities.SpanType`.
+        payload: The member of the reply that is read later: a stream of events, or a body.
+        fold: Makes of a stream's events the reply that they spell out.
+        last: Says of the type and content of an event that it is a stream's last.
+        about: What the span is named after; by default the model.
+        outputs: Makes the span's outputs of the reply; by default they are the reply.
+    """
+
+    name: str
+    span_type: str
+    payload: str = ""
+    fold: Callable[[Sequence[Any]], Any] | None = None
+    last: Callable[[str, bytes], bool] | None = None
+    about: str = ""
+    outputs: Callable[[Any], Any] | None = None
+
+    @property
+    def is_invoke(self) -> bool:
+        """Whether bodies are in the form of the model's family."""
+        return self.payload == "body"
+
+    def asked_for(self, model: str, asked: Json) -> tuple[str, str]:
+        """Return the operation's name and span type; all sorts of models are invoked."""
+        if not self.is_invoke:
+            return self.name, self.span_type
+        for pattern, name, span_type in _OTHERS:
+            if pattern.search(model):
+                return name, span_type
+        body = asked.get("body")
+        keys = body.keys() if isinstance(body, Mapping) else frozenset()
+        if keys & _COMPLETION and "messages" not in keys:
+            return "text_completion", SpanType.LLM
+        return self.name, self.span_type
+
+
+def _is_metadata(kind: str, _content: bytes) -> bool:
+    return kind == "metadata"
+
+
+def _has_metrics(kind: str, content: bytes) -> bool:
+    return kind == "chunk" and b"-bedrock-invocationMetrics" in _bedrock.chunk(
+        orjson.loads(content)
+    )
+
+
+_CHAT = ("chat", SpanType.CHAT_MODEL)
+_AGENT = ("invoke_agent", SpanType.AGENT, "completion", _bedrock.fold_agent)
+_GENERATE = ("retrieve_and_generate", SpanType.CHAIN)
+_OPERATIONS = {
+    "Converse": Operation(*_CHAT),
+    "ConverseStream": Operation(*_CHAT, "stream", _bedrock.fold_message, _is_metadata),
+    "InvokeModel": Operation(*_CHAT, "body"),
+    "InvokeModelWithResponseStream": Operation(*_CHAT, "body", _bedrock.fold_chunks, _has_metrics),
+    "InvokeAgent": Operation(*_AGENT, about="agentId"),
+    "InvokeInlineAgent": Operation(*_AGENT, about="agentName"),
+    "RetrieveAndGenerate": Operation(*_GENERATE),
+    "RetrieveAndGenerateStream": Operation(*_GENERATE, "stream", _bedrock.fold_generated),
+    "Retrieve": Operation(
+        "retrieval", SpanType.RETRIEVER, about="knowledgeBaseId", outputs=_bedrock.documents
+    ),
+    "Rerank": Operation("rerank", SpanType.RERANKER),
+}
+_SERVICES = frozenset({"bedrock-runtime", "bedrock-agent-runtime"})
+
+
+def _begin(call: Call) -> Recording | None:
+    operation = _OPERATIONS.get(call.argument(0, "operation_name"))
+    if operation is None or call.instance.meta.service_model.service_name not in _SERVICES:
+        return None
+    return _Request(call.instance, dict(call.argument(1, "api_params")), operation)
+
+
+class _Request(Recording):
+    """A request that calls a model."""
+
+    def __init__(self, client: Any, asked: Json, operation: Operation) -> None:
+        if isinstance(asked.get("body"), (str, bytes, bytearray)):
+            asked["body"] = parsed(asked["body"])
+        model = first(asked, _bedrock.MODEL)
+        about = str(asked.get(operation.about) or model or "").rpartition("/")[2]
+        name, span_type = operation.asked_for(about, asked)
+        span = LiveSpan(f"{name} {about}".rstrip(), span_type, current_span(), capture(asked))
+        super().__init__(span)
+        self._client = client
+        self._operation = operation
+        self._facts = {"gen_ai.operation.name": name, "gen_ai.request.model": model}
+
+    def asked(self) -> None:
+        facts = {
+            **self._facts,
+            "gen_ai.provider.name": "aws.bedrock",
+            "gen_ai.request.stream": True if self._operation.fold else None,
+            "server.address": urlsplit(self._client.meta.endpoint_url).hostname,
+        }
+        self.span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
+        self.span.put_off(lambda span: _bedrock.request(span, span.inputs))
+
+    def reply(self, result: Any) -> Any:
+        about = result.get("ResponseMetadata") or {}
+        self._told(about)
+        reply = _Reply(self._operation, result, about.get("HTTPHeaders") or {}, self._client)
+        later = result.get(self._operation.payload)
+        watch = _WATCHES.get(f"{type(later).__module__}.{type(later).__name__}")
+        if watch is None:  # all of it is there, or a stub of the program's gave it
+            snapshot = capture(reply.rest)
+            if reply.rest:
+                self.span.put_off(lambda span: reply.read(span, decode(snapshot)))
+            self.span.end()
+        else:
+            watch(later, self.span, reply)
+        return result
+
+    def failed(self, error: BaseException) -> None:
+        told = vars(error).get("response")
+        reply = dict(told) if isinstance(told, Mapping) else {}
+        about = reply.pop("ResponseMetadata", None) or {}
+        self._told(about)
+        facts = {
+            "error.type": first(reply, ("Error.Code",)) or type(error).__name__,
+            "http.response.status_code": about.get("HTTPStatusCode"),
+            "error.body": reply or None,
+        }
+        self.span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
+        self.span.record_exception(error)
+        self.span.redact(_secrets(self._client))
+        self.span.end()
+
+    def _told(self, about: Mapping[str, Any]) -> None:
+        """Record what botocore tells of an HTTP exchange."""
+        if request_id := about.get("RequestId"):
+            self.span.set_attribute("http.response.request_id", request_id)
+        if retries := about.get("RetryAttempts"):
+            self.span.set_attribute("http.request.resend_count", retries)
+
+
+def _secrets(client: Any) -> list[str]:
+    """Return what a client proves itself with; nothing is refreshed for it."""
+    signer = vars(client._request_signer)
+    credentials, token = signer.get("_credentials"), signer.get("_auth_token")
+    held = vars(credentials) if credentials else {}
+    kept = [held.get(name) for name in _CREDENTIALS]
+    kept.append(getattr(getattr(token, "_frozen_token", token), "token", None))
+    return [text for text in kept if isinstance(text, str) and len(text) >= 4]
+
+
+class _Reply:
+    """A reply, and how what is read of it later is recorded."""
+
+    def __init__(
+        self, operation: Operation, result: Mapping[str, Any], headers: Json, client: Any
+    ) -> None:
+        self._operation = operation
+        self._headers = headers
+        self._client = client
+        later = ("ResponseMetadata", "contentType", operation.payload)
+        self.rest = {name: value for name, value in result.items() if name not in later}
+
+    def read(self, span: LiveSpan, reply: Any) -> None:
+        """Make the span's outputs of a reply."""
+        outputs = self._operation.outputs
+        span.set_outputs(outputs(reply) if outputs else reply)
+        _bedrock.response(span, reply, self._headers)
+
+    # A stream of events.
+
+    def is_over(self, messages: list[Message]) -> bool:
+        """Say whether the stream's last event has just been received."""
+        newest = messages[-1]
+        last, kind = self._operation.last, newest.headers.get(":event-type", "")
+        return _is_error(newest) or (last is not None and last(kind, newest.payload))
+
+    def read_events(self, span: LiveSpan, messages: list[Message], stopped: bool) -> None:
+        """Make the outputs of the events that were received."""
+        if stopped:
+            span.set_attribute("spanlog.stream.completed", False)
+        span.set_attribute("spanlog.stream.chunks", len(messages))
+        events = [_event(message) for message in messages if not _is_error(message)]
+        if events and self._operation.fold:
+            if self._operation.is_invoke:
+                chunks = [event["chunk"] for event in events if "chunk" in event]
+                self.read(span, self._operation.fold([parsed(_bedrock.chunk(c)) for c in chunks]))
+            else:
+                self.read(span, {**self.rest, **self._operation.fold(events)})
+        for message in filter(_is_error, messages):
+            failed(span, _error(message))
+            span.redact(_secrets(self._client))
+
+    # A body.
+
+    def _length(self) -> int | None:
+        told = self._headers.get("content-length")
+        return int(told) if told else None
+
+    def is_whole(self, pieces: list[bytes]) -> bool:
+        """Say whether as much was read as there is."""
+        return sum(map(len, pieces)) == self._length()
+
+    def read_body(self, span: LiveSpan, pieces: list[bytes], stopped: bool) -> None:
+        """Make the outputs of what was read of the body."""
+        if stopped:
+            span.set_attribute("spanlog.stream.completed", False)
+        elif self._length() and not self.is_whole(pieces) and span.status.status_code != "ERROR":
+            span.set_status_error("IncompleteReadError: the reply was cut off")
+        if body := b"".join(pieces):
+            self.read(span, parsed(body))
+
+
+def _is_error(message: Message) -> bool:
+    return bool(message.headers.get(":message-type") != "event")
+
+
+def _event(message: Message) -> Json:
+    content = parsed(message.payload)
+    if isinstance(content, dict):
+        content.pop("p", None)  # padding
+    return {message.headers.get(":event-type", ""): content}
+
+
+def _error(message: Message) -> Json:
+    headers, content = message.headers, parsed(message.payload)
+    return {
+        "code": headers.get(":exception-type") or headers.get(":error-code"),
+        "message": headers.get(":error-message") or first(content, ("message",)),
+    }
+
+
+# Bodies and streams are botocore's own objects still; what they read from is watched.
+
+
+def _watch_events(stream: Any, span: LiveSpan, reply: _Reply) -> None:
+    watch = Watch(span, reply.read_events, reply.is_over)
+    stream._event_generator = Watched(stream._event_generator, watch)
+    stream._raw_stream = Watched(stream._raw_stream, watch)  # which `stream.close()` closes
+
+
+def _watch_body(body: Any, span: LiveSpan, reply: _Reply) -> None:
+    body._raw_stream = _Body(body._raw_stream, Watch(span, reply.read_body, reply.is_whole))
+
+
+def _watch_async_body(body: Any, span: LiveSpan, reply: _Reply) -> None:
+    body.content = _AsyncBody(body.content, Watch(span, reply.read_body, reply.is_whole))
+
+
+_WATCHES: dict[str, Callable[[Any, LiveSpan, _Reply], None]] = {
+    "botocore.eventstream.EventStream": _watch_events,
+    "aiobotocore.eventstream.AioEventStream": _watch_events,
+    "botocore.response.StreamingBody": _watch_body,
+    "aiobotocore.response.StreamingBody": _watch_async_body,
+}
+
+
+class _Body(Watched):
+    """What a body is read from, urllib3's response: whatever is read of it is kept."""
+
+    def read(self, *args: Any, **kwargs: Any) -> Any:
+        """Read so many bytes, or all."""
+        with _errors(self._self_watch):
+            data = self.__wrapped__.read(*args, **kwargs)
+        return _passed(self._self_watch, data, args[0] if args else kwargs.get("amt"))
+
+    def read1(self, *args: Any, **kwargs: Any) -> Any:
+        """Read what is there."""
+        with _errors(self._self_watch):
+            data = self.__wrapped__.read1(*args, **kwargs)
+        return _passed(self._self_watch, data, 1)
+
+    def readline(self, *args: Any) -> Any:
+        """Read a line."""
+        with _errors(self._self_watch):
+            line = self.__wrapped__.readline(*args)
+        return _passed(self._self_watch, line, 1)
+
+    def readlines(self, *args: Any) -> Any:
+        """Read lines."""
+        with _errors(self._self_watch):
+            lines = self.__wrapped__.readlines(*args)
+        _passed(self._self_watch, b"".join(lines), *(args or (None,)))
+        return lines
+
+    def readinto(self, buffer: Any) -> Any:
+        """Read into a buffer."""
+        with _errors(self._self_watch):
+            count = self.__wrapped__.readinto(buffer)
+        _passed(self._self_watch, bytes(memoryview(buffer)[:count]), len(buffer))
+        return count
+
+    def stream(self, *args: Any, **kwargs: Any) -> Any:
+        """Return an iterator of pieces."""
+        return Watched(self.__wrapped__.stream(*args, **kwargs), self._self_watch)
+
+
+class _AsyncBody(Watched):
+    """What aiobotocore's body is read from, aiohttp's stream."""
+
+    async def read(self, *args: Any, **kwargs: Any) -> Any:
+        """Read so many bytes, or all."""
+        with _errors(self._self_watch):
+            data = await self.__wrapped__.read(*args, **kwargs)
+        return _passed(self._self_watch, data, args[0] if args else kwargs.get("n"))
+
+
+@contextmanager
+def _errors(watch: Watch) -> Generator[None]:
+    try:
+        yield
+    except BaseException as error:
+        watch.failed(error)
+        raise
+
+
+def _passed(watch: Watch, data: bytes, amount: int | None) -> bytes:
+    """Keep what was read; all of it was asked for, or so many bytes."""
+    if data:
+        watch.piece(data)
+    if amount is None or amount < 0 or (amount and not data):
+        watch.completed()
+    return data
+
+
+integration = Integration(
+    "bedrock",
+    "boto3",
+    "boto3",
+    Target("botocore.client:BaseClient._make_api_call", records(_begin)),
+    Target("aiobotocore.client:AioBaseClient._make_api_call", records(_begin)),
+)
+
+
+def autolog(log_traces: bool = True, disable: bool = False, silent: bool = False) -> None:
+    """Trace the calls of Amazon Bedrock made with boto3, aioboto3 and aiobotocore.
+
+    Args:
+        log_traces: False turns tracing off and puts botocore's own functions back.
+        disable: True does the same; both are there because MLflow has both.
+        silent: True keeps warnings about botocore to itself.
+
+    Raises:
+        ImportError: boto3 is not installed.
+    """
+    integration.autolog(log_traces, disable, silent)

@@ -1,0 +1,393 @@
+"""Google's Gen AI SDK: Gemini and the other models of its Developer API and of Vertex AI.
+
+`generate_content`, chats, embeddings, images, videos, interactions, decisions; sync and async,
+streamed and not, clients made before. Where the SDK itself runs the program's functions (automatic
+function calling), the call is a span of an agent, with a span of a model for each request below it
+and a span of a tool for each run of a function. Live sessions are not covered; counting tokens,
+batches, caches, files and the like are no calls of a model.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+from spanlog.capture import capture, wire
+from spanlog.context import current_span
+from spanlog.decorator import drive
+from spanlog.entities import SpanType
+from spanlog.patching import Call, Integration, Recording, Target, Wrapper, records
+from spanlog.spans import LiveSpan
+from spanlog.streams import Watch, Watched
+
+from spanlog_integrations import _chat, _gemini, _interactions
+from spanlog_integrations._http import Exchange, Route, Sent, failed, finder, secrets
+from spanlog_integrations._stainless import targets
+
+Json = dict[str, Any]
+
+
+def _method(operation: str, span_type: str) -> Route:
+    return Route("", operation, span_type, _gemini.request, _gemini.response, _gemini.fold)
+
+
+_CHAT = _method("chat", SpanType.CHAT_MODEL)
+_EMBEDDINGS = _method("embeddings", SpanType.EMBEDDING)
+# The methods of a model that call it.
+_METHODS = {
+    "generateContent": _CHAT,
+    "streamGenerateContent": _CHAT,
+    "embedContent": _EMBEDDINGS,
+    "batchEmbedContents": _EMBEDDINGS,
+    "predict": _method("image_generation", SpanType.LLM),
+    "predictLongRunning": _method("video_generation", SpanType.LLM),
+}
+_PATH = re.compile(r"(?:[^?]*/)?(?:models/)?([^?/:]+):(\w+)(?:\?.*)?")
+# What the SDK adds to a reply for its callers.
+_ADDED = {"automatic_function_calling_history", "parsed", "sdk_http_response"}
+# What of a configuration is not for the model: addresses, headers, retries.
+_HTTP_OPTIONS = ("http_options", "httpOptions")
+
+
+def _of(options: Any, *names: str) -> Any:
+    """Return the first of some fields of options, which are a dictionary or an object, if any."""
+    held = (
+        options if isinstance(options, Mapping) else {n: getattr(options, n, None) for n in names}
+    )
+    return next((held[name] for name in names if held.get(name) is not None), None)
+
+
+def _provider(*, vertex: bool) -> str:
+    return "gcp.vertex_ai" if vertex else "gcp.gemini"
+
+
+# A request that calls a model.
+
+
+def _merged(body: Any, more: Any) -> Any:
+    if not isinstance(body, Mapping) or not isinstance(more, Mapping):
+        return more
+    return {**body, **{key: _merged(body.get(key), value) for key, value in more.items()}}
+
+
+def _begin(call: Call) -> Recording | None:
+    found = _PATH.fullmatch(call.argument(1, "path"))
+    if found is None or found[2] not in _METHODS:
+        return None
+    options = [call.argument(3, "http_options"), call.instance._http_options]
+    asked = call.argument(2, "request_dict")
+    body = {name: value for name, value in asked.items() if not name.startswith("_")}
+    more: Json = next(filter(None, (_of(option, "extra_body") for option in options)), {})
+    host = urlsplit(next(filter(None, (_of(option, "base_url") for option in options)), ""))
+    body = {"model": found[1], **_merged(body, more)}
+    return _Request(call.instance, host.hostname or "", found[1], found[2], body)
+
+
+class _Request(Exchange):
+    """A request to a method of a model."""
+
+    def __init__(self, client: Any, host: str, model: str, method: str, body: Json) -> None:
+        embeds = method == "predict" and any("content" in one for one in body["instances"])
+        route = _EMBEDDINGS if embeds else _METHODS[method]
+        super().__init__(route, model, capture(_chat.without_secrets(body)))
+        self._asked = body, _provider(vertex=bool(client.vertexai)), host
+        self._key = client.api_key
+        self._streamed = method.startswith("stream")
+
+    def asked(self) -> None:
+        self.sends(*self._asked)
+        del self._asked
+        if self._streamed:
+            self.span.set_attribute("gen_ai.request.stream", True)
+
+    def reply(self, result: Any) -> Any:
+        if self._streamed:
+            watch = Watch(self.span, _read_stream, keep=_wire, fail=self._fail)
+            return Watched(result, watch)
+        reply = _wire(result)
+        self.span.put_off(lambda span: _read(span, _parsed(reply)))
+        self.span.end()
+        return result
+
+    def failed(self, error: BaseException) -> None:
+        self._fail(self.span, error)
+
+    def _fail(self, span: LiveSpan, error: BaseException) -> None:
+        told = vars(error)
+        facts = {
+            "error.type": told.get("status") or type(error).__name__,
+            "http.response.status_code": told.get("code"),
+            "error.body": told.get("details"),
+        }
+        span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
+        request = _of(told.get("response"), "request", "request_info")
+        proofs = [*filter(None, [self._key]), *secrets(request)]
+        span.put_off(lambda span: span.redact(proofs))
+        span.fail(error)
+
+
+def _wire(result: Any) -> bytes | str:
+    """Return a reply or a chunk as JSON; the first versions give it as data."""
+    body = result if isinstance(result, Mapping) else result.body
+    return (body or "{}") if isinstance(body, str) else capture(body)
+
+
+def _parsed(reply: bytes | str) -> Json:
+    """Return JSON as data; the SDK's own parser takes more for JSON than orjson does."""
+    try:
+        data = json.loads(reply)
+    except ValueError:
+        data = reply
+    return data if isinstance(data, dict) else {"body": data}
+
+
+def _read(span: LiveSpan, reply: Json) -> None:
+    span.set_outputs(reply)
+    _gemini.response(span, reply)
+
+
+def _read_stream(span: LiveSpan, pieces: list[Any], stopped: bool) -> None:
+    chunks = [_parsed(piece) for piece in pieces]
+    span.set_attribute("spanlog.stream.chunks", len(chunks))
+    replies = [chunk for chunk in chunks if "error" not in chunk]
+    reply = _gemini.fold(replies)
+    if stopped and not _gemini.has_ended(reply):
+        span.set_attribute("spanlog.stream.completed", False)
+    if replies:
+        _read(span, reply)
+    for chunk in chunks:
+        if "error" in chunk:  # which the first versions pass over
+            failed(span, chunk["error"])
+
+
+# A call in which the SDK runs the program's functions.
+
+
+class _AgentSpan(LiveSpan):
+    """The span of such a call: what is called for it, as by a chat, is no other such call."""
+
+    __slots__ = ()
+
+
+def _runs_functions(config: Any) -> bool:
+    """Say whether some tools of a configuration are run by the SDK: functions, MCP sessions."""
+    settings = _of(config, "automatic_function_calling", "automaticFunctionCalling")
+    most = _of(settings, "maximum_remote_calls", "maximumRemoteCalls")
+    if _of(settings, "disable") or (most is not None and most <= 0):
+        return False
+    return any(callable(tool) or hasattr(tool, "call_tool") for tool in _of(config, "tools") or ())
+
+
+def _agents(name: str) -> Wrapper:
+    """Return the wrapper of a method that may run functions."""
+
+    def begin(call: Call) -> Recording | None:
+        config = call.argument(1, "config") or _of(call.instance, "_config")
+        if not _runs_functions(config) or isinstance(current_span(), _AgentSpan):
+            return None
+        return _Agent(name, call, config)
+
+    return records(begin)
+
+
+class _Agent(Recording):
+    """A call of `generate_content` or of a chat in which the SDK runs functions."""
+
+    def __init__(self, name: str, call: Call, config: Any) -> None:
+        model = call.kwargs.get("model") or call.instance._model
+        asked = {"model": model, **dict(zip(("message", "config"), call.args, strict=False))}
+        asked.update(call.kwargs)
+        asked["config"] = {
+            key: [tool for tool in value if callable(tool)] if key == "tools" else value
+            for key, value in dict(config).items()
+            if value is not None and key not in _HTTP_OPTIONS
+        }
+        super().__init__(_AgentSpan(f"{name} {model}", SpanType.AGENT, current_span(), wire(asked)))
+        models = _of(call.instance, "_modules") or call.instance
+        self._facts = {
+            "gen_ai.operation.name": "invoke_agent",
+            "gen_ai.request.model": model,
+            "gen_ai.provider.name": _provider(vertex=bool(models._api_client.vertexai)),
+        }
+
+    def asked(self) -> None:
+        self.span.set_attributes(self._facts)
+
+    def reply(self, result: Any) -> Any:
+        if hasattr(result, "model_dump_json"):
+            self.span.finish(_said(result))
+            return result
+        return drive(result, _AgentStream(result, self.span))
+
+
+class _AgentStream:
+    """The chunks of such a call; its work goes on, under its span, as they are asked for."""
+
+    def __init__(self, stream: Any, span: LiveSpan) -> None:
+        self._stream = stream
+        self._watch = Watch(span, _read_agent_stream, keep=_said)
+        self.add = self._watch.piece
+
+    def begin(self) -> tuple[Any, LiveSpan]:
+        return self._stream, self._watch.span
+
+    def yielded(self) -> _AgentStream:
+        return self
+
+    def finish(self, _span: LiveSpan, *, stopped: bool = False) -> None:
+        if stopped:
+            self._watch.stopped()
+        else:
+            self._watch.completed()
+
+    def fail(self, _span: LiveSpan, error: BaseException) -> None:
+        self._watch.failed(error)
+
+    def __del__(self) -> None:
+        self._watch.stopped()
+
+
+def _said(reply: Any) -> bytes:
+    """Return a reply without what the SDK has added to it."""
+    dump = reply.model_dump_json
+    said: str = dump(by_alias=True, exclude_none=True, exclude=_ADDED, warnings=False)
+    return said.encode()
+
+
+def _read_agent_stream(span: LiveSpan, pieces: list[Any], stopped: bool) -> None:
+    span.set_attribute("spanlog.stream.chunks", len(pieces))
+    if stopped:
+        span.set_attribute("spanlog.stream.completed", False)
+    if pieces:
+        span.set_outputs(_gemini.fold([_parsed(piece) for piece in pieces]))
+
+
+class _Tool(Recording):
+    """A run of a function, or a call of a tool of an MCP server."""
+
+    def __init__(self, name: str, arguments: Any, description: str | None) -> None:
+        super().__init__(LiveSpan(name, SpanType.TOOL, current_span(), capture(arguments)))
+        self._facts = {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": name,
+            "gen_ai.tool.description": description,
+        }
+
+    def asked(self) -> None:
+        self.span.set_attributes({k: v for k, v in self._facts.items() if v is not None})
+
+    def reply(self, result: Any) -> Any:
+        if _of(result, "isError", "is_error") is True:  # of an MCP server
+            self.span.set_status_error("the tool tells of an error")
+        return super().reply(result)
+
+    def failed(self, error: BaseException) -> None:
+        """Record the function's own error, which the SDK hides behind one of its own."""
+        wrapped = type(error).__name__ == "FunctionInvocationError"
+        self.span.fail((error.__context__ if wrapped else None) or error)
+
+
+def _begin_function(call: Call) -> Recording:
+    function = call.argument(1, "function_to_invoke")
+    return _Tool(function.__name__, call.argument(0, "args"), function.__doc__)
+
+
+def _begin_mcp(call: Call) -> Recording:
+    asked = call.argument(0, "function_call")
+    return _Tool(asked.name or "", asked.args, None)
+
+
+# Interactions and decisions.
+
+
+def _interaction(path: str, method: str = "post", *, streamed_only: bool = False) -> Route:
+    return Route(
+        rf"(.*/)?{path}",
+        "chat" if method == "post" else "fetch_response",
+        SpanType.CHAT_MODEL,
+        _interactions.request,
+        _interactions.response,
+        _interactions.fold,
+        last=_interactions.LAST,
+        method=method,
+        streamed_only=streamed_only,
+    )
+
+
+_ROUTES = (
+    _interaction("interactions"),
+    _interaction("interactions/[^/]+", "get", streamed_only=True),
+    Route(
+        r"(.*/)?decisions",
+        "decision",
+        SpanType.LLM,
+        _interactions.request,
+        _interactions.response,
+        _interactions.fold,
+    ),
+)
+_find = finder(_ROUTES)
+
+
+def _provider_of(client: Any) -> str:
+    return _provider(vertex="aiplatform" in client.base_url.host)
+
+
+def _begin_interaction(call: Call) -> Recording | None:
+    request = call.argument(1, "request")
+    streamed = bool(call.argument(3, "stream"))
+    route = _find(request.method, request.url.path, streamed)
+    if route is None:
+        return None
+    client, body = SimpleNamespace(base_url=request.url), _parsed(request.content or b"{}")
+    return Sent(client, body, route, _provider_of, streamed=streamed)
+
+
+_SDK = "google.genai"
+_REQUESTS = ("request", "request_streamed", "async_request", "async_request_streamed")
+_AGENTS = {
+    "models:Models": ("generate_content", "generate_content_stream"),
+    "models:AsyncModels": ("generate_content", "generate_content_stream"),
+    "chats:Chat": ("send_message", "send_message_stream"),
+    "chats:AsyncChat": ("send_message", "send_message_stream"),
+}
+_FUNCTIONS = ("invoke_function_from_dict_args", "invoke_function_from_dict_args_async")
+
+integration = Integration(
+    "gemini",
+    _SDK,
+    "google-genai",
+    *(
+        Target(f"{_SDK}._api_client:{kind}.{method}", records(_begin))
+        for kind in ("BaseApiClient", "ApiClient")  # the latter in 1.0
+        for method in _REQUESTS
+    ),
+    *(
+        Target(f"{_SDK}.{owner}.{method}", _agents(method.removesuffix("_stream")))
+        for owner, methods in _AGENTS.items()
+        for method in methods
+    ),
+    *(Target(f"{_SDK}._extra_utils:{name}", records(_begin_function)) for name in _FUNCTIONS),
+    Target(f"{_SDK}._adapters:McpToGenAiToolAdapter.call_tool", records(_begin_mcp)),
+    *targets(f"{_SDK}._interactions", _ROUTES, _provider_of),
+    Target(f"{_SDK}._gaos.basesdk:BaseSDK.do_request", records(_begin_interaction)),
+    Target(f"{_SDK}._gaos.basesdk:AsyncBaseSDK.do_request_async", records(_begin_interaction)),
+)
+
+
+def autolog(log_traces: bool = True, disable: bool = False, silent: bool = False) -> None:
+    """Trace the calls made with Google's Gen AI SDK.
+
+    Args:
+        log_traces: False turns tracing off and puts the SDK's own functions back.
+        disable: True does the same; both are there because MLflow has both.
+        silent: True keeps warnings about the SDK to itself.
+
+    Raises:
+        ImportError: The SDK is not installed.
+    """
+    integration.autolog(log_traces, disable, silent)

@@ -1,0 +1,90 @@
+"""Groq's SDK: chat, embeddings, transcriptions, translations, speech.
+
+Sync and async, streamed and not, raw and streaming responses, earlier clients.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from spanlog.entities import SpanType
+
+from spanlog_integrations import _chat
+from spanlog_integrations._http import Route, failed, provider_at
+from spanlog_integrations._stainless import stainless
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spanlog.spans import LiveSpan
+
+Json = dict[str, Any]
+
+# How long it took, in seconds.
+_TIMES = {
+    name: f"groq.usage.{name}"
+    for name in ("queue_time", "prompt_time", "completion_time", "total_time")
+}
+_OF_GROQ = {"id": "http.response.request_id"}
+# What the last chunk tells in `x_groq`, and a whole reply beside it.
+_TOLD_LAST = ("usage", "usage_breakdown")
+
+
+def _provider(client: Any) -> str:
+    return provider_at(client.base_url.host) or "groq"
+
+
+def response(span: LiveSpan, reply: Json) -> None:
+    """Record what a reply says of itself."""
+    _chat.response(span, reply)
+    _chat.facts(span, reply.get("usage"), _TIMES)
+    _chat.facts(span, reply.get("x_groq"), _OF_GROQ)
+    if error := (reply.get("x_groq") or {}).get("error"):  # why a stream was stopped early
+        failed(span, error)
+
+
+def fold(chunks: Sequence[Json]) -> Json:
+    """Rebuild the completion that a stream of chunks spells out."""
+    reply = _chat.fold(chunks)
+    reply.pop("x_groq", None)
+    of_groq = {
+        name: value
+        for chunk in chunks
+        for name, value in (chunk.get("x_groq") or {}).items()
+        if value is not None
+    }
+    for name in _TOLD_LAST:
+        if told := of_groq.pop(name, None):
+            reply[name] = reply.get(name) or told
+    return {**reply, "x_groq": of_groq} if of_groq else reply
+
+
+def _route(path: str, operation: str, span_type: str) -> Route:
+    return Route(rf"/?openai/v1/{path}", operation, span_type, _chat.request, response, fold)
+
+
+integration = stainless(
+    "groq",
+    [
+        _route("chat/completions", "chat", SpanType.CHAT_MODEL),
+        _route("embeddings", "embeddings", SpanType.EMBEDDING),
+        _route("audio/speech", "speech", SpanType.LLM),
+        _route("audio/transcriptions", "transcription", SpanType.LLM),
+        _route("audio/translations", "translation", SpanType.LLM),
+    ],
+    _provider,
+)
+
+
+def autolog(log_traces: bool = True, disable: bool = False, silent: bool = False) -> None:
+    """Trace the calls made with Groq's SDK.
+
+    Args:
+        log_traces: False turns tracing off and puts the SDK's own functions back.
+        disable: True does the same; both are there because MLflow has both.
+        silent: True keeps warnings about the SDK to itself.
+
+    Raises:
+        ImportError: The SDK is not installed.
+    """
+    integration.autolog(log_traces, disable, silent)

@@ -1,0 +1,557 @@
+"""LiteLLM: completions, responses, messages, embeddings, reranking, images, audio, moderations.
+
+Sync and async, streamed and not, `Router` with its retries and fallbacks, and batches. The
+functions are changed in place, so those that a program has imported by name are traced too. What
+one of them calls of the others for the same call makes no span of its own; each attempt of a
+router, each model of a list of fallbacks and each completion of a batch does. Below them the SDK
+that LiteLLM calls may be traced as well: it is the same call, seen closer to the wire.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from spanlog.capture import wire
+from spanlog.context import carry, current_span
+from spanlog.entities import SpanType
+from spanlog.patching import Call, Integration, Recording, Target, records
+from spanlog.spans import LiveSpan
+from spanlog.streams import Watch, Worked, watch_body
+
+from spanlog_integrations import _anthropic, _chat, _http, _sse, anthropic, openai
+
+Json = dict[str, Any]
+
+# LiteLLM's names of providers -> OpenTelemetry's, where they differ.
+_PROVIDERS = {
+    "azure": "azure.ai.openai",
+    "azure_ai": "azure.ai.inference",
+    "azure_text": "azure.ai.openai",
+    "bedrock": "aws.bedrock",
+    "bedrock_converse": "aws.bedrock",
+    "bedrock_mantle": "aws.bedrock",
+    "cohere_chat": "cohere",
+    "gemini": "gcp.gemini",
+    "mistral": "mistral_ai",
+    "moonshot": "moonshot_ai",
+    "sagemaker": "aws.sagemaker",
+    "sagemaker_chat": "aws.sagemaker",
+    "text-completion-openai": "openai",
+    "together_ai": "together",
+    "vertex_ai": "gcp.vertex_ai",
+    "vertex_ai_beta": "gcp.vertex_ai",
+    "watsonx": "ibm.watsonx.ai",
+    "watsonx_text": "ibm.watsonx.ai",
+    "xai": "x_ai",
+}
+# What LiteLLM calls the provider of a stream that comes out of its cache.
+_CACHED = "cached_response"
+# The arguments that are content: in what the user writes to a model, no name means a secret.
+_CONTENT = frozenset(
+    {"documents", "functions", "input", "messages", "prompt", "query", "response_format", "tools"}
+)
+_FILES = frozenset({"file", "image", "mask"})
+# The arguments that are objects of the program's or of LiteLLM's own, and say nothing of the call.
+_OBJECTS = frozenset(
+    {
+        "attempted_targets",
+        "callbacks",
+        "client",
+        "failure_callback",
+        "litellm_logging_obj",
+        "logger_fn",
+        "original_function",
+        "original_generic_function",
+        "shared_session",
+        "success_callback",
+    }
+)
+_SECRET = re.compile(
+    r"api_?key|access_key|private_key|oci_key|secret|passw|credential|headers?$|^authorization$"
+    r"|^token$|(access|ad|auth|bearer|hf|id|identity|refresh|security|session)_token|token_provider",
+    re.IGNORECASE,
+)
+# Environment variables that hold secrets: only looked at to take them out of an error's texts.
+_SECRET_VARIABLE = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
+_USAGE = {
+    "cache_read_input_tokens": "gen_ai.usage.cache_read.input_tokens",
+    "cache_creation_input_tokens": "gen_ai.usage.cache_creation.input_tokens",
+}
+_INPUT_DETAILS = {"cache_creation_tokens": "gen_ai.usage.cache_creation.input_tokens"}
+_HIDDEN = {
+    "response_cost": "litellm.response_cost",
+    "cache_hit": "litellm.cache_hit",
+    "model_id": "litellm.model_id",
+    "provider_response_model": "gen_ai.response.model",
+}
+
+
+def _response(span: LiveSpan, reply: Json) -> None:
+    _chat.response(span, reply)
+    _chat.facts(span, reply.get("usage"), _USAGE)
+    _chat.facts(span, (reply.get("usage") or {}).get("prompt_tokens_details"), _INPUT_DETAILS)
+
+
+def _responses_response(span: LiveSpan, reply: Json) -> None:
+    openai.responses_response(span, reply)
+    _chat.facts(span, reply.get("usage"), _USAGE)
+
+
+def _told(reply: Json) -> Json:
+    """Leave out usage that is nothing but the zeros it was made with."""
+    usage = reply.get("usage")
+    counted = isinstance(usage, Mapping) and any(isinstance(n, int) and n for n in usage.values())
+    return reply if counted else {name: v for name, v in reply.items() if name != "usage"}
+
+
+def _fold(chunks: Sequence[Json]) -> Json:
+    return _chat.fold([_told(chunk) for chunk in chunks])
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What some functions of LiteLLM's do, and how their traffic is read.
+
+    Args:
+        name: What the span's name begins with, and its `gen_ai.operation.name`.
+        span_type: From `spanlog.entities.SpanType`.
+        positional: The names of the arguments that are given without one.
+        request: Records facts of the arguments.
+        response: Records facts of the reply.
+        fold: Makes of a stream's chunks the reply that they spell out.
+    """
+
+    name: str
+    span_type: str
+    positional: tuple[str, ...]
+    request: Callable[[LiveSpan, Mapping[str, Any]], None] = _chat.request
+    response: Callable[[LiveSpan, Json], None] = _response
+    fold: Callable[[Sequence[Json]], Json] = _fold
+
+
+def _of_model(name: str, *positional: str, span_type: str = SpanType.LLM) -> Operation:
+    return Operation(name, span_type, positional)
+
+
+_CHAT = _of_model("chat", "model", "messages", span_type=SpanType.CHAT_MODEL)
+_EDIT = _of_model("image_generation", "image", "prompt", "model")
+_OPERATIONS = {
+    "completion": _CHAT,
+    "responses": Operation(
+        "chat",
+        SpanType.CHAT_MODEL,
+        ("input", "model"),
+        response=_responses_response,
+        fold=openai.fold_responses,
+    ),
+    "anthropic_messages": Operation(
+        "chat",
+        SpanType.CHAT_MODEL,
+        ("max_tokens", "messages", "model"),
+        anthropic.request,
+        anthropic.response,
+        _anthropic.fold,
+    ),
+    "text_completion": _of_model("text_completion", "prompt", "model"),
+    "embedding": _of_model("embeddings", "model", "input", span_type=SpanType.EMBEDDING),
+    "rerank": _of_model("rerank", "model", "query", "documents", span_type=SpanType.RERANKER),
+    "image_generation": _of_model("image_generation", "prompt", "model"),
+    "image_edit": _EDIT,
+    "aimage_edit": _of_model("image_generation", "image", "model", "prompt"),
+    "image_variation": _of_model("image_generation", "image", "model"),
+    "speech": _of_model("speech", "model", "input", "voice"),
+    "transcription": _of_model("transcription", "model", "file"),
+    "moderation": _of_model("moderation", "input", "model", span_type=SpanType.GUARDRAIL),
+}
+
+
+def _operation(function: str) -> Operation | None:
+    """Return what a function does, by its name; that of an async one begins with "a"."""
+    name = function.lstrip("_")
+    return _OPERATIONS.get(name) or _OPERATIONS.get(name.removeprefix("a"))
+
+
+class _Span(LiveSpan):
+    """A span of LiteLLM's, that knows what is called below it for the same call.
+
+    Attributes:
+        whole: A call of a model, whose parts are none.
+        function: Of a router's call, what it calls at each attempt.
+    """
+
+    __slots__ = ("function", "whole")
+
+    whole: bool
+    function: Any
+
+
+class _Asked:
+    """The arguments of a call, by their names, without secrets and objects.
+
+    Attributes:
+        inputs: The arguments.
+        secrets: What was left out.
+        provider: The provider that is asked, by LiteLLM's name, where it is known.
+        model: The model that is asked, without the provider.
+    """
+
+    def __init__(self, call: Call, positional: Sequence[str]) -> None:
+        given = {**dict(zip(positional, call.args, strict=False)), **call.kwargs}
+        if more := call.args[len(positional) :]:
+            given["args"] = more
+        self.secrets: list[str] = []
+        self.inputs = {
+            name: value
+            if name in _CONTENT
+            else _files(value)
+            if name in _FILES
+            else self._open(value)
+            for name, value in given.items()
+            if not self._is_hidden(name, value)
+        }
+        self.inputs = dict(_chat.without_secrets(self.inputs))
+        self.provider, self.model = _provider_and_model(given)
+
+    def _is_hidden(self, name: Any, value: Any) -> bool:
+        if not isinstance(name, str):
+            return False
+        if not _SECRET.search(name):
+            return name in _OBJECTS
+        self.secrets += _texts(value)
+        return True
+
+    def _open(self, value: Any) -> Any:
+        """Return a setting without the secrets in it: fallbacks have keys of their own."""
+        if isinstance(value, dict):
+            held = {k: v for k, v in value.items() if not self._is_hidden(k, v)}
+            return {name: self._open(item) for name, item in held.items()}
+        return [self._open(item) for item in value] if isinstance(value, list) else value
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        return [text for item in value.values() for text in _texts(item)]
+    return [value] if isinstance(value, str) and len(value) >= 4 else []
+
+
+def _files(value: Any) -> Any:
+    return [_http.file(item) for item in value] if isinstance(value, list) else _http.file(value)
+
+
+def _provider_and_model(given: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Tell provider and model apart as LiteLLM does, without its questions to the environment."""
+    model, told = given.get("model"), given.get("custom_llm_provider")
+    if not isinstance(model, str):
+        return told, None
+    litellm = sys.modules["litellm"]
+    provider, _, rest = model.partition("/")
+    if rest and provider in litellm.provider_list:
+        return told or provider, rest
+    return told or (litellm.model_cost.get(model) or {}).get("litellm_provider"), model
+
+
+class _Recorded(Recording):
+    """A call that is recorded."""
+
+    span: _Span
+
+    def __init__(self, name: str, span_type: str, asked: _Asked) -> None:
+        about = f"{name} {asked.model}" if asked.model else name
+        span = _Span(about, span_type, current_span(), wire(asked.inputs, _chat.UNSENT))
+        span.whole, span.function = False, None
+        super().__init__(span)
+        self._given = asked
+        self._secrets = asked.secrets
+
+    def asked(self) -> None:
+        if self._given.model:
+            self.span.set_attribute("gen_ai.request.model", self._given.model)
+
+    def failed(self, error: BaseException) -> None:
+        self._fail(self.span, error)
+
+    def _fail(self, span: LiveSpan, error: BaseException) -> None:
+        chain = list(_chain(error))
+        told = [vars(one) for one in chain]
+        facts = {
+            "error.type": type(error).__name__,
+            "http.response.status_code": vars(error).get("status_code"),
+            "http.response.request_id": _first(
+                _http.request_id(held.get("response")) or held.get("request_id") for held in told
+            ),
+            "error.body": _first(held.get("body") for held in told),
+        }
+        span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
+        self._provider(vars(error).get("llm_provider"))
+        span.record_exception(error)
+        span.redact([*self._secrets, *_known_secrets(), *_sent_secrets(told)])
+        span.end()
+
+    def _provider(self, name: Any) -> None:
+        if isinstance(name, str) and name and name != _CACHED:
+            known = _PROVIDERS.get(name) or _PROVIDERS.get(name.partition("-")[0]) or name
+            self.span.set_attribute("gen_ai.provider.name", known)
+
+
+def _first(values: Iterator[Any]) -> Any:
+    return next((value for value in values if value), None)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it came of."""
+    seen: list[BaseException | None] = [None]
+    found: BaseException | None = error
+    while found not in seen:
+        seen.append(found)
+        yield found  # type: ignore[misc]  # None is seen
+        found = found and (found.__cause__ or found.__context__)
+
+
+def _sent_secrets(told: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the requests proved themselves with that the errors tell of."""
+    requests = [held.get("request") or held.get("_request") for held in told]
+    return [secret for request in requests for secret in _http.secrets(request)]
+
+
+def _known_secrets() -> list[str]:
+    """Return the secrets that LiteLLM finds without being given them."""
+    settings = vars(sys.modules["litellm"]).items()
+    found = [value for name, value in settings if _SECRET.search(name) and isinstance(value, str)]
+    found += [value for name, value in os.environ.items() if _SECRET_VARIABLE.search(name)]
+    return [secret for secret in found if len(secret) >= 8]
+
+
+class _ModelCall(_Recorded):
+    """A call of a model."""
+
+    def __init__(self, operation: Operation, asked: _Asked) -> None:
+        super().__init__(operation.name, operation.span_type, asked)
+        self.span.whole = not asked.inputs.get("fallbacks")
+        self._operation = operation
+        self._answered: str | None = None
+
+    def asked(self) -> None:
+        super().asked()
+        self.span.set_attribute("gen_ai.operation.name", self._operation.name)
+        self._provider(self._given.provider)
+        inputs = self._given.inputs
+        address = inputs.get("api_base") or inputs.get("base_url")
+        if isinstance(address, str) and (host := urlsplit(address).hostname):
+            self.span.set_attribute("server.address", host)
+        self._operation.request(self.span, inputs)
+        del self._given
+
+    def reply(self, result: Any) -> Any:
+        self._provider(getattr(result, "custom_llm_provider", None))
+        hidden = getattr(result, "_hidden_params", None)
+        self._hidden(self.span, hidden)
+        if _is_stream(result):
+            return Worked(result, self._watch(hidden))
+        http = getattr(result, "response", None)
+        if hasattr(type(http), "iter_bytes"):
+            self._hear(http)
+            return result
+        outputs = wire(result)
+        self.span.keep_outputs(outputs)
+        self.span.put_off(lambda span: self._read(span, orjson.loads(outputs)))
+        self.span.end()
+        return result
+
+    def _watch(self, hidden: Any) -> Watch:
+        def keep(piece: Any) -> bytes:
+            self._model_of(piece)
+            return _kept(piece)
+
+        def read(span: LiveSpan, pieces: list[bytes], stopped: bool) -> None:
+            if stopped:
+                span.set_attribute("spanlog.stream.completed", False)
+            span.set_attribute("spanlog.stream.chunks", len(pieces))
+            if events := _events(pieces):
+                reply = self._operation.fold(events)
+                span.set_outputs(reply)
+                self._read(span, reply)
+            self._hidden(span, hidden)
+            if self._answered:
+                span.set_attribute("gen_ai.response.model", self._answered)
+
+        return Watch(self.span, read, keep=keep, fail=self._fail)
+
+    def _model_of(self, piece: Any) -> None:
+        """Note the model that answers: a stream's chunks name the one that was asked."""
+        hidden = getattr(piece, "_hidden_params", None)
+        if not self._answered and hidden:
+            self._answered = hidden.get("provider_response_model")
+
+    def _hear(self, http: Any) -> None:
+        """Record a reply in bytes, which is sound."""
+
+        def read(span: LiveSpan, pieces: list[bytes], stopped: bool) -> None:
+            if stopped:
+                span.set_attribute("spanlog.stream.completed", False)
+            span.set_outputs(b"".join(pieces))
+
+        if request_id := _http.request_id(http):
+            self.span.set_attribute("http.response.request_id", request_id)
+        if http.is_closed:
+            content = http.content
+            self.span.put_off(lambda span: read(span, [content], stopped=False))
+            self.span.end()
+        else:
+            watch_body(http, Watch(self.span, read, fail=self._fail))
+
+    def _read(self, span: LiveSpan, reply: Any) -> None:
+        if isinstance(reply, dict):
+            self._operation.response(span, _told(reply))
+
+    def _hidden(self, span: LiveSpan, hidden: Any) -> None:
+        """Record what LiteLLM tells beside the reply."""
+        if hidden is None:
+            return
+        self._provider(hidden.get("custom_llm_provider"))
+        if hidden.get("custom_llm_provider") == _CACHED:
+            span.set_attribute("litellm.cache_hit", True)
+        told = {name: hidden.get(name) for name in _HIDDEN}
+        _chat.facts(span, told, _HIDDEN)
+        headers = hidden.get("additional_headers") or {}
+        names = ("llm_provider-x-request-id", "llm_provider-request-id", "x-request-id")
+        if request_id := _first(headers.get(name) for name in names):
+            span.set_attribute("http.response.request_id", request_id)
+
+
+def _is_stream(result: Any) -> bool:
+    return hasattr(type(result), "__anext__") or hasattr(type(result), "__next__")
+
+
+def _kept(piece: Any) -> bytes:
+    """Take a piece as it is now: the next may be the same object. Messages come as on the wire."""
+    return piece if isinstance(piece, bytes) else wire(piece)
+
+
+def _events(pieces: Sequence[bytes]) -> list[Json]:
+    """Return what the pieces of a stream say."""
+    if all(piece.startswith(b"{") for piece in pieces):
+        return [orjson.loads(piece) for piece in pieces]
+    return _sse.parse(b"".join(pieces)).data
+
+
+class _Group(_Recorded):
+    """A call of which the calls of models are parts: a router's, or a batch."""
+
+    def __init__(self, name: str, asked: _Asked, operation: Operation = _CHAT) -> None:
+        super().__init__(name, SpanType.CHAIN, asked)
+        self._operation = operation
+
+    def reply(self, result: Any) -> Any:
+        if _is_stream(result):
+            return Worked(result, Watch(self.span, self._read, keep=_kept, fail=self._fail))
+        http = getattr(result, "response", None)
+        self.span.finish(None if hasattr(type(http), "iter_bytes") else wire(result))
+        return result
+
+    def _read(self, span: LiveSpan, pieces: list[bytes], stopped: bool) -> None:
+        if stopped:
+            span.set_attribute("spanlog.stream.completed", False)
+        if events := _events(pieces):
+            span.set_outputs(self._operation.fold(events))
+
+
+def _model_call(operation: Operation) -> Callable[[Call], Recording | None]:
+    def begin(call: Call) -> Recording | None:
+        above = current_span()
+        own = isinstance(above, _Span) and (above.whole or call.kwargs.get("acompletion"))
+        if own and "litellm_logging_obj" in call.kwargs:
+            return None  # LiteLLM itself, for the call above
+        return _ModelCall(operation, _Asked(call, operation.positional))
+
+    return begin
+
+
+def _batch(name: str) -> Callable[[Call], Recording]:
+    return lambda call: _Group(name, _Asked(call, ("model", "messages")))
+
+
+def _routed(call: Call) -> Recording | None:
+    """Record a router's call; it goes through the same function again for a fallback."""
+    function = call.kwargs.get("original_function")
+    called = call.kwargs.get("original_generic_function") or function
+    operation = _operation(getattr(called, "__name__", ""))
+    above = current_span()
+    again = isinstance(above, _Span) and above.function == function
+    if operation is None or again:
+        return None
+    group = _Group("router", _Asked(call, operation.positional), operation)
+    group.span.function = function
+    return group
+
+
+def _submit(wrapped: Callable[..., Any], _pool: Any, args: Any, kwargs: Any) -> Any:
+    """Take the work that LiteLLM gives to threads under the call that it is part of."""
+    if args and isinstance(current_span(), _Span):
+        function, *rest = args
+        return wrapped(carry(function), *rest, **kwargs)
+    return wrapped(*args, **kwargs)
+
+
+def _functions(module: str, *names: str) -> Iterator[Target]:
+    """Return the targets for some functions and their async forms."""
+    for name in (*names, *(f"a{name}" for name in names)):
+        if operation := _operation(name):
+            yield Target(f"{module}:{name}", records(_model_call(operation)), in_place=True)
+
+
+_BATCHES = (
+    "batch_completion",
+    "batch_completion_models",
+    "batch_completion_models_all_responses",
+)
+
+integration = Integration(
+    "litellm",
+    "litellm",
+    "litellm",
+    *_functions(
+        "litellm.main",
+        "completion",
+        "text_completion",
+        "embedding",
+        "image_generation",
+        "speech",
+        "transcription",
+        "moderation",
+    ),
+    *_functions("litellm.images.main", "image_generation", "image_edit", "image_variation"),
+    *_functions("litellm.rerank_api.main", "rerank"),
+    *_functions("litellm.responses.main", "responses"),
+    *_functions("litellm.llms.anthropic.pass_through.messages.handler", "anthropic_messages"),
+    *_functions(
+        "litellm.llms.anthropic.experimental_pass_through.messages.handler", "anthropic_messages"
+    ),
+    *(
+        Target(f"litellm.batch_completion.main:{name}", records(_batch(name)), in_place=True)
+        for name in _BATCHES
+    ),
+    Target("litellm.router:Router.function_with_fallbacks", records(_routed)),
+    Target("litellm.router:Router.async_function_with_fallbacks", records(_routed)),
+    Target("concurrent.futures.thread:ThreadPoolExecutor.submit", _submit),
+)
+
+
+def autolog(log_traces: bool = True, disable: bool = False, silent: bool = False) -> None:
+    """Trace the calls made with LiteLLM.
+
+    Args:
+        log_traces: False turns tracing off and puts LiteLLM's own functions back.
+        disable: True does the same; both are there because MLflow has both.
+        silent: True keeps warnings about LiteLLM to itself.
+
+    Raises:
+        ImportError: LiteLLM is not installed.
+    """
+    integration.autolog(log_traces, disable, silent)

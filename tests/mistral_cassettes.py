@@ -1,0 +1,75 @@
+"""How recordings of Mistral are replayed through its own SDK; they are in OpenAI's wire shape."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+from typing import Any
+
+import spanlog
+from cassettes import Exchange, Sdk
+from openai_cassettes import clients, recorded, said
+
+Json = dict[str, Any]
+
+# What the methods call otherwise than the wire does.
+_ARGUMENTS = {"input": "inputs"}
+
+
+class _Resource:
+    """A resource of the SDK with one method for all, as other SDKs have it."""
+
+    def __init__(self, resource: Any, whole: str, streamed: str, *, sync: bool) -> None:
+        form = "" if sync else "_async"
+        self._whole = getattr(resource, whole + form)
+        self._streamed = getattr(resource, streamed + form, None)
+
+    def create(self, *, stream: bool = False, **asked: Any) -> Any:
+        method = self._streamed if stream else self._whole
+        asked = {_ARGUMENTS.get(name, name): value for name, value in asked.items()}
+        known = inspect.signature(method).parameters
+        return method(**{name: value for name, value in asked.items() if name in known})
+
+
+class _Client:
+    def __init__(self, package: Any, url: str, *, sync: bool) -> None:
+        self._http = importlib.import_module(f"{package.__name__}.basesdk").httpx
+        self._http = self._http.Client() if sync else self._http.AsyncClient()
+        http = {"client" if sync else "async_client": self._http}
+        sdk = package.Mistral(api_key="recorded-key", server_url=url, **http)
+        self.chat = _Resource(sdk.chat, "complete", "stream", sync=sync)
+        self.embeddings = _Resource(sdk.embeddings, "create", "", sync=sync)
+        self.sdk = sdk
+        self.close = self._http.close if sync else self._http.aclose
+
+
+def _mistral() -> Sdk:
+    old = importlib.metadata.version("mistralai").startswith("1.")
+    package = importlib.import_module("mistralai" if old else "mistralai.client")
+
+    def client(exchange: Exchange, url: str, prefix: str, sync: bool) -> Any:
+        key = "mistral", url, sync
+        if key not in clients:
+            clients[key] = _Client(package, url, sync=sync)
+        return clients[key]
+
+    def validate(exchange: Exchange, outputs: Json) -> object:
+        return package.models.ChatCompletionResponse.model_validate(outputs)
+
+    return Sdk(
+        ["mistral"],
+        ["mistral.ai"],
+        spanlog.mistral.autolog,
+        client,
+        {"v1/chat/completions": "chat.create", "v1/embeddings": "embeddings.create"},
+        "v1",
+        said,
+        recorded,
+        validate,
+        Exception,
+    )
+
+
+MISTRAL = [_mistral()] if importlib.util.find_spec("mistralai") else []
