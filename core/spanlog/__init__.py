@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from spanlog_integrations import anthropic as anthropic
     from spanlog_integrations import bedrock as bedrock
     from spanlog_integrations import gemini as gemini
-    from spanlog_integrations import gemini as genai
     from spanlog_integrations import groq as groq
     from spanlog_integrations import litellm as litellm
     from spanlog_integrations import mistral as mistral
@@ -43,6 +42,8 @@ if TYPE_CHECKING:
     from spanlog.search import get_trace as get_trace
     from spanlog.search import search_traces as search_traces
     from spanlog.search import set_trace_tag as set_trace_tag
+
+    genai = gemini
 
 # The modules of `spanlog_integrations`, each named like the library it traces.
 INTEGRATIONS = (

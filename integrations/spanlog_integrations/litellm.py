@@ -94,6 +94,7 @@ _HIDDEN = {
 
 
 def _response(span: LiveSpan, reply: Json) -> None:
+    """Record what a reply says of itself."""
     _chat.response(span, reply)
     _chat.facts(span, reply.get("usage"), _USAGE)
     _chat.facts(span, (reply.get("usage") or {}).get("prompt_tokens_details"), _INPUT_DETAILS)
@@ -112,6 +113,7 @@ def _told(reply: Json) -> Json:
 
 
 def _fold(chunks: Sequence[Json]) -> Json:
+    """Rebuild the reply that a stream of chunks spells out."""
     return _chat.fold([_told(chunk) for chunk in chunks])
 
 
