@@ -1,6 +1,6 @@
 """What every integration with a provider's SDK must do: how a library joins the suite.
 
-A library describes its calls in a subclass of `Library` and is put in `LIBRARIES`; each test of
+A library describes its calls in a subclass of `Library` and is put in `DESCRIBED`; each test of
 `test_conformance.py` then runs for it, with its sync and with its async client.
 """
 
@@ -917,7 +917,7 @@ class LiteLLM(Library):
         return reply.model_dump()
 
 
-_DESCRIBED: Sequence[Library] = [
+DESCRIBED: Sequence[Library] = [
     OpenAI(),
     Groq(),
     Mistral(),
@@ -929,7 +929,9 @@ _DESCRIBED: Sequence[Library] = [
     GeminiInteractions(),
     LiteLLM(),
 ]
-LIBRARIES = [library for library in _DESCRIBED if library.name in spanlog.INTEGRATIONS]
+LIBRARIES = [
+    library for library in DESCRIBED if getattr(spanlog, library.name).integration.installed()
+]
 
 
 # Fixtures.
@@ -937,8 +939,6 @@ LIBRARIES = [library for library in _DESCRIBED if library.name in spanlog.INTEGR
 
 @pytest.fixture(scope="module", params=LIBRARIES, ids=str)
 def library(request: pytest.FixtureRequest) -> Iterator[Library]:
-    if importlib.util.find_spec(request.param.module) is None:
-        pytest.skip(f"{request.param.module} is not installed")
     importlib.import_module(request.param.module)
     gc.collect()
     gc.freeze()  # so that collecting what a test left is quick

@@ -91,14 +91,14 @@ class Watch:
         read, pieces = self._read, self._pieces
         try:
             self.span.put_off(lambda span: read(span, pieces, stopped))
-            if error is not None:
-                self._fail(self.span, error)
-            else:
+            if error is None:
                 self.span.end()
+                return
+            try:
+                self._fail(self.span, error)
+            finally:
+                self.span.fail(error)  # where that has not ended it
         except Exception as ours:  # noqa: BLE001 - the guard
-            if error is not None:
-                self.span.fail(error)
-            self.span.end()
             report(ours, "ending the span of a stream")
 
 

@@ -61,8 +61,9 @@ def run(pin: Path) -> tuple[Path, float, int, str]:
         python = environment(pin)
     except subprocess.CalledProcessError as error:
         return pin, time.monotonic() - started, 1, f"{pin.stem}: {error.stdout}{error.stderr}"
-    tests = [TESTS / "test_conformance.py", *sorted(TESTS.glob(f"test_{library_of(pin)}*.py"))]
-    command = [python, "-m", "pytest", "-p", "no:cacheprovider", *tests, "-rf"]
+    library = library_of(pin)
+    tests = [TESTS / "test_conformance.py", *sorted(TESTS.glob(f"test_{library}*.py"))]
+    command = [python, "-m", "pytest", "-p", "no:cacheprovider", *tests, "-k", library, "-rf"]
     done = subprocess.run(
         command,
         cwd=PROJECT,
