@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from spanlog.patching import autolog as autolog
     from spanlog.search import delete_trace_tag as delete_trace_tag
     from spanlog.search import delete_traces as delete_traces
+    from spanlog.search import get_attachment as get_attachment
     from spanlog.search import get_trace as get_trace
     from spanlog.search import search_traces as search_traces
     from spanlog.search import set_trace_tag as set_trace_tag
@@ -68,6 +69,7 @@ _HOME = {
     "delete_traces": "search",
     "flush": "fluent",
     "get_active_trace_id": "fluent",
+    "get_attachment": "search",
     "get_current_active_span": "fluent",
     "get_last_active_trace_id": "fluent",
     "get_trace": "search",

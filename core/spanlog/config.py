@@ -5,6 +5,7 @@
 `SPANLOG_QUEUE_SPANS`     how many spans may wait to be written (50,000)
 `SPANLOG_QUEUE_MB`        how many megabytes of inputs and outputs may wait to be written (512)
 `SPANLOG_QUEUE_WAIT`      how many seconds a call may wait for room when the queue is full (0)
+`SPANLOG_ATTACHMENT_KB`   how many kilobytes of binary content stay inside inputs and outputs (4)
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def _number(name: str, default: float) -> float:
 queue_spans = int(_number("SPANLOG_QUEUE_SPANS", 50_000))
 queue_bytes = int(_number("SPANLOG_QUEUE_MB", 512) * 1_000_000)
 queue_wait = _number("SPANLOG_QUEUE_WAIT", 0)
+attachment_bytes = int(_number("SPANLOG_ATTACHMENT_KB", 4) * 1_000)
 
 
 def fix_tracking_uri() -> None:

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from spanlog import usage
+from spanlog.attachments import Attachment
 from spanlog.spans import LiveSpan, NoOpSpan, Span, SpanEvent, SpanStatus, SpanStatusCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
+    "Attachment",
     "Document",
     "Experiment",
     "LiveSpan",

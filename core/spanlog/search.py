@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from spanlog import config
+from spanlog.attachments import Attachment
 from spanlog.recorder import recorder
 from spanlog.safety import logger
 from spanlog.store import current_store
@@ -38,6 +39,20 @@ def get_trace(
             "spanlog: there is no trace %s in %s", trace_id or request_id, config.tracking_uri
         )
     return found
+
+
+def get_attachment(reference: str) -> bytes:
+    """Return the binary content that stands as a reference in a span's inputs or outputs.
+
+    Args:
+        reference: `attachment:sha256-...`, as it stands there; or the SHA-256 alone.
+
+    Raises:
+        StoreError: The store does not have it.
+    """
+    recorder.flush()
+    known = Attachment.of(reference)
+    return current_store().attachment(known.sha256 if known else reference)
 
 
 @overload

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spanlog import config, context, usage
+from spanlog.attachments import Attachment, references
 from spanlog.capture import capture, decode, safe_str
 from spanlog.ids import clock_offset, new_span_id, new_trace_id
 from spanlog.recorder import recorder
@@ -160,6 +161,11 @@ class Span:
         """What came out, as JSON text."""
         self.settle()
         return _as_text(self._outputs)
+
+    @property
+    def attachments(self) -> list[Attachment]:
+        """The binary content that inputs and outputs of a stored span refer to."""
+        return list(dict.fromkeys(references(self.inputs_json) + references(self.outputs_json)))
 
     @property
     def attributes(self) -> dict[str, Any]:

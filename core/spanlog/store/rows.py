@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
+from spanlog.attachments import take_out
 from spanlog.capture import capture
 from spanlog.entities import TraceState
 from spanlog.spans import Span, SpanEvent
@@ -81,9 +82,33 @@ def upsert_trace(insert: Callable[..., Any]) -> Any:
     return statement.on_conflict_do_update(index_elements=["trace_id"], set_=known)
 
 
-def span_row(span: LiveSpan) -> tuple[Any, ...]:
+class Attached:
+    """The binary content of the spans that are written together.
+
+    Attributes:
+        contents: By their SHA-256.
+        links: Which trace has which.
+    """
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+        self.links: set[tuple[str, str]] = set()
+
+    def taken_out(self, trace_id: str, data: bytes | str | None) -> str | None:
+        """Return JSON without its binary content, as text."""
+        if not isinstance(data, bytes):
+            return data
+
+        def keep(sha256: str, content: bytes) -> None:
+            self.contents[sha256] = content
+            self.links.add((trace_id, sha256))
+
+        return take_out(data, keep).decode()
+
+
+def span_row(span: LiveSpan, attached: Attached) -> tuple[Any, ...]:
     """Return a row in the order of the table's columns."""
-    inputs, outputs, events = span._inputs, span._outputs, span._events
+    events = span._events
     return (
         span.trace_id,
         span.span_id,
@@ -94,8 +119,8 @@ def span_row(span: LiveSpan) -> tuple[Any, ...]:
         span.end_time_ns,
         span._code,
         storable(span._message),
-        inputs.decode() if isinstance(inputs, bytes) else inputs,
-        outputs.decode() if isinstance(outputs, bytes) else outputs,
+        attached.taken_out(span.trace_id, span._inputs),
+        attached.taken_out(span.trace_id, span._outputs),
         capture(span._attributes).decode() if span._attributes else "{}",
         capture([_event(e) for e in list(events)]).decode() if events else "[]",
     )

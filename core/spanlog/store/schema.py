@@ -8,6 +8,7 @@ from sqlalchemy import (
     Connection,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -22,7 +23,7 @@ from spanlog.capture import safe_str
 from spanlog.config import DEFAULT_EXPERIMENT
 from spanlog.store import StoreError
 
-VERSION = 1
+VERSION = 2
 
 metadata = MetaData()
 
@@ -86,6 +87,21 @@ def _pairs(name: str) -> Table:
 trace_tags = _pairs("trace_tags")
 trace_metadata = _pairs("trace_metadata")
 
+attachments = Table(
+    "attachments",
+    metadata,
+    Column("sha256", String, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+trace_attachments = Table(
+    "trace_attachments",
+    metadata,
+    Column("trace_id", String, primary_key=True),
+    Column("sha256", String, primary_key=True),
+    Index("trace_attachments_by_content", "sha256"),
+)
+
 
 def storable(text: object) -> str:
     """Return text that every database takes: no lone surrogates, no zero characters."""
@@ -112,4 +128,6 @@ def prepare(connection: Connection) -> None:
         raise StoreError(
             f"it has schema {version} and this spanlog knows {VERSION}: install a newer spanlog"
         )
+    if version < VERSION:
+        metadata.create_all(connection)  # version 2 has two tables more
     connection.execute(update(schema_version).values(version=VERSION))  # so that it can be written

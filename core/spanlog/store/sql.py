@@ -18,6 +18,7 @@ from spanlog.store import StoreError
 from spanlog.store.filters import Filter, order_columns
 from spanlog.store.processes import is_gone
 from spanlog.store.rows import (
+    Attached,
     Upsert,
     pair_rows,
     read_span,
@@ -27,10 +28,12 @@ from spanlog.store.rows import (
     upsert_trace,
 )
 from spanlog.store.schema import (
+    attachments,
     experiments,
     prepare,
     spans,
     storable,
+    trace_attachments,
     trace_metadata,
     trace_tags,
     traces,
@@ -82,6 +85,8 @@ class SqlStore:
                 for table in (spans, trace_tags, trace_metadata)
             )
             self._traces = Upsert(self._engine, upsert_trace(insert))
+            self._attachments = insert(attachments).on_conflict_do_nothing()
+            self._links = insert(trace_attachments).on_conflict_do_nothing()
             with self._transaction():
                 pass
         except Exception as error:
@@ -128,7 +133,8 @@ class SqlStore:
             Unavailable: Nothing was kept; the same may be tried again.
         """
         roots = {span.trace_id: span for span in new_spans if span.parent_id is None}
-        span_rows = [span_row(span) for span in new_spans]
+        attached = Attached()
+        span_rows = [span_row(span, attached) for span in new_spans]
         tags = [(r, *pair) for r in records if r.tags for pair in list(r.tags.items())]
         facts = [(r, *pair) for r in records if r.metadata for pair in list(r.metadata.items())]
         facts += [
@@ -145,6 +151,7 @@ class SqlStore:
                 self._spans.run(connection, span_rows)
                 self._tags.run(connection, pair_rows(tags))
                 self._facts.run(connection, pair_rows(facts))
+                self._attach(connection, attached)
         except (exc.DBAPIError, OSError) as error:
             if isinstance(error, _POISON):
                 raise
@@ -155,6 +162,31 @@ class SqlStore:
             now = record.tags.pop(key, value)
             if now != value:  # set anew meanwhile
                 record.tags.setdefault(key, now)
+
+    def _attach(self, connection: sa.Connection, attached: Attached) -> None:
+        for chunk in _chunks(list(attached.contents)):
+            known = sa.select(attachments.c.sha256).where(attachments.c.sha256.in_(chunk))
+            there = set(connection.scalars(known))
+            for sha256 in chunk:
+                if sha256 not in there:
+                    row = {"sha256": sha256, "content": attached.contents[sha256]}
+                    connection.execute(self._attachments, row)
+        if attached.links:
+            rows = [{"trace_id": id_, "sha256": sha256} for id_, sha256 in sorted(attached.links)]
+            connection.execute(self._links, rows)
+
+    def attachment(self, sha256: str) -> bytes:
+        """Return binary content by its SHA-256.
+
+        Raises:
+            StoreError: It is not there.
+        """
+        query = sa.select(attachments.c.content).where(attachments.c.sha256 == sha256)
+        with self._transaction(reads=True) as connection:
+            found: bytes | None = connection.scalar(query)
+        if found is None:
+            raise StoreError(f"there is no attachment {sha256} in {self.name}")
+        return found
 
     def _experiment_id(self, connection: sa.Connection, name: str) -> int:
         known = self._experiments.get(name)
@@ -240,8 +272,13 @@ class SqlStore:
                 doomed = [trace_id for trace_id in doomed if trace_id in wanted]
             doomed = doomed[:max_traces]
             for chunk in _chunks(doomed):
-                for table in (spans, trace_tags, trace_metadata, traces):
+                for table in (spans, trace_tags, trace_metadata, trace_attachments, traces):
                     connection.execute(sa.delete(table).where(table.c.trace_id.in_(chunk)))
+            if doomed:
+                used = sa.select(trace_attachments.c.sha256).where(
+                    trace_attachments.c.sha256 == attachments.c.sha256
+                )
+                connection.execute(sa.delete(attachments).where(~used.exists()))
         return len(doomed)
 
     # Reading.
