@@ -61,6 +61,19 @@ async def test_a_call_is_a_span_with_what_was_asked_and_answered(
     assert ended(span) == ("OK", True)
 
 
+@pytest.mark.parametrize("way", ["whole", "streamed"])
+async def test_what_was_said_reads_the_same_in_every_library(
+    calls: Calls, one: Callable[[], Span], way: str
+) -> None:
+    if way == "whole":
+        await calls.plain("plain")
+    else:
+        await calls.read_all(await calls.stream("plain"))
+        await calls.collect()
+    said = [(message.role, message.text) for message in one().chat_messages]
+    assert said == [("user", "Hi"), ("assistant", calls.library.text["plain"])]
+
+
 async def test_a_raw_reply_is_recorded_and_parsed_as_ever(
     calls: Calls, one: Callable[[], Span]
 ) -> None:

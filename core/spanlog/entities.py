@@ -16,6 +16,7 @@ import orjson
 
 from spanlog import usage
 from spanlog.attachments import Attachment
+from spanlog.messages import ChatMessage, Media, Tool, ToolCall, ToolResult
 from spanlog.spans import LiveSpan, NoOpSpan, Span, SpanEvent, SpanStatus, SpanStatusCode
 
 if TYPE_CHECKING:
@@ -23,15 +24,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attachment",
+    "ChatMessage",
     "Document",
     "Experiment",
     "LiveSpan",
+    "Media",
     "NoOpSpan",
     "Span",
     "SpanEvent",
     "SpanStatus",
     "SpanStatusCode",
     "SpanType",
+    "Tool",
+    "ToolCall",
+    "ToolResult",
     "Trace",
     "TraceData",
     "TraceInfo",

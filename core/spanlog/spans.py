@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spanlog import config, context, usage
-from spanlog.attachments import Attachment, references
 from spanlog.capture import capture, decode, safe_str
 from spanlog.ids import clock_offset, new_span_id, new_trace_id
 from spanlog.recorder import recorder
@@ -19,6 +18,9 @@ from spanlog.safety import report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from spanlog.attachments import Attachment
+    from spanlog.messages import ChatMessage, Tool
 
 _OURS = str(Path(__file__).parent) + os.sep
 _SCALARS = (str, int, float, bool, type(None))
@@ -165,6 +167,8 @@ class Span:
     @property
     def attachments(self) -> list[Attachment]:
         """The binary content that inputs and outputs of a stored span refer to."""
+        from spanlog.attachments import references
+
         return list(dict.fromkeys(references(self.inputs_json) + references(self.outputs_json)))
 
     @property
@@ -207,6 +211,21 @@ class Span:
         self.settle()
         get = self._attributes.get
         return get("gen_ai.response.model") or get("gen_ai.request.model")
+
+    @property
+    def chat_messages(self) -> list[ChatMessage]:
+        """What was said, read the same whatever the provider: what was sent, then the answer."""
+        from spanlog import messages
+
+        of_model = self.span_type in ("LLM", "CHAT_MODEL")
+        return messages.read(self.inputs, self.outputs, of_model=of_model)
+
+    @property
+    def tools(self) -> list[Tool]:
+        """The tools that were offered to the model."""
+        from spanlog import messages
+
+        return messages.read_tools(self.get_attribute("gen_ai.tool.definitions"), self.inputs)
 
     @property
     def model_name(self) -> str | None:
