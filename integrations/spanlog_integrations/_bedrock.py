@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from spanlog_integrations import _anthropic, _chat
+from spanlog_integrations._http import parsed
 from spanlog_integrations._usage import openai_usage
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def request(span: LiveSpan, asked: Json) -> None:
 def response(span: LiveSpan, reply: Any, headers: Mapping[str, Any]) -> None:
     """Record what a reply says of itself, in the shape of any family of models."""
     for name, paths in _RESPONSE.items():
-        if isinstance(value := first(reply, paths), (str, int)):
+        if (value := first(reply, paths)) and isinstance(value, (str, int)):
             span.set_attribute(name, str(value))
     if reasons := [reason for path in _REASONS for reason in at(reply, path)]:
         span.set_attribute("gen_ai.response.finish_reasons", reasons)
@@ -238,7 +238,7 @@ def _count(told: Any) -> int | None:
 
 
 def fold_message(events: Sequence[Json]) -> Json:
-    """Rebuild the reply of Converse, or of Nova, that a stream of events spells out."""
+    """Rebuild the reply of Converse that a stream of events spells out."""
     message: Json = {}
     reply: Json = {"output": {"message": message}}
     blocks: dict[int, Json] = {}
@@ -294,18 +294,6 @@ def _block(block: Json) -> Json:
     if reasoning and "redactedContent" not in reasoning:
         return {"reasoningContent": {"reasoningText": reasoning}}
     return block
-
-
-def parsed(text: str | bytes) -> Any:
-    """Return JSON as data; what is none, or cut off, as text, or where it is not that as bytes."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return text.decode() if isinstance(text, bytes) else text
-    except UnicodeDecodeError:
-        return text
 
 
 def fold_agent(events: Sequence[Json]) -> Json:
@@ -368,6 +356,19 @@ def _spelled(*texts: str) -> Callable[[Sequence[Json]], Json]:
     return fold
 
 
+def _fold_nova(chunks: Sequence[Json]) -> Json:
+    """Fold a stream in which each piece of a text is a block of its own."""
+    reply = fold_message(chunks)
+    message = reply["output"]["message"]
+    runs = groupby(message["content"], key=lambda block: block.keys() == {"text"})
+    message["content"] = [
+        block
+        for is_text, run in runs
+        for block in ([{"text": "".join(at([*run], "text"))}] if is_text else run)
+    ]
+    return reply
+
+
 def _fold_titan(chunks: Sequence[Json]) -> Json:
     spelled = _spelled("outputText")(chunks)
     result = {"tokenCount": spelled.pop("totalOutputTextTokenCount", None)}
@@ -423,8 +424,8 @@ def _generation(chunks: Sequence[Json], index: int) -> Json:
 _FAMILIES: dict[str, Callable[[Sequence[Json]], Json]] = {
     "completion": _spelled("completion"),  # Anthropic, before messages
     "message": _anthropic.fold,
-    "contentBlockDelta": fold_message,  # Nova
-    "messageStart": fold_message,
+    "contentBlockDelta": _fold_nova,
+    "messageStart": _fold_nova,
     "outputText": _fold_titan,
     "generation": _spelled("generation"),  # Meta
     "outputs": _fold_mistral,

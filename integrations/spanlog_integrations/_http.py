@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -326,12 +327,13 @@ def _error(event: Json) -> Any:
     return event.get("error") or (event if _kind(event).endswith("error") else None)
 
 
-def parsed(text: str) -> Any:
-    """Return JSON as data, other text as it is."""
-    try:
+def parsed(text: str | bytes) -> Any:
+    """Return JSON as data; what is none, or cut off, as text; and what is no text as it is."""
+    with suppress(orjson.JSONDecodeError):
         return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
+    with suppress(UnicodeDecodeError):
+        return text.decode() if isinstance(text, bytes) else text
+    return text
 
 
 def _facts(span: LiveSpan, route: Route, reply: Any) -> None:

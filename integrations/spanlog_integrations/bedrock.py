@@ -23,11 +23,11 @@ from spanlog.context import current_span
 from spanlog.entities import SpanType
 from spanlog.patching import Call, Integration, Recording, Target, records
 from spanlog.spans import LiveSpan
-from spanlog.streams import Watch, Watched
+from spanlog.streams import Watch, Watched, watch_body
 
 from spanlog_integrations import _bedrock
-from spanlog_integrations._bedrock import first, parsed
-from spanlog_integrations._http import failed
+from spanlog_integrations._bedrock import first
+from spanlog_integrations._http import failed, parsed
 
 Json = dict[str, Any]
 Message = Any  # botocore.eventstream.EventStreamMessage
@@ -289,66 +289,24 @@ def _watch_body(body: Any, span: LiveSpan, reply: _Reply) -> None:
     body._raw_stream = _Body(body._raw_stream, Watch(span, reply.read_body, reply.is_whole))
 
 
-def _watch_async_body(body: Any, span: LiveSpan, reply: _Reply) -> None:
-    body.content = _AsyncBody(body.content, Watch(span, reply.read_body, reply.is_whole))
+def _watch_aiohttp(body: Any, span: LiveSpan, reply: _Reply) -> None:
+    response = getattr(body, "_raw_stream", body)  # before aiobotocore 3 a body is a proxy of it
+    watch = Watch(span, reply.read_body, reply.is_whole)
+    response.content = _AsyncBody(response.content, watch)
+
+
+def _watch_httpx(body: Any, span: LiveSpan, reply: _Reply) -> None:
+    watch_body(body._raw_stream, Watch(span, reply.read_body, reply.is_whole))
 
 
 _WATCHES: dict[str, Callable[[Any, LiveSpan, _Reply], None]] = {
     "botocore.eventstream.EventStream": _watch_events,
     "aiobotocore.eventstream.AioEventStream": _watch_events,
     "botocore.response.StreamingBody": _watch_body,
-    "aiobotocore.response.StreamingBody": _watch_async_body,
+    "aiobotocore.response.StreamingBody": _watch_aiohttp,
+    "aiobotocore.response.AioStreamingBody": _watch_aiohttp,
+    "aiobotocore.response.AioHttpxStreamingBody": _watch_httpx,
 }
-
-
-class _Body(Watched):
-    """What a body is read from, urllib3's response: whatever is read of it is kept."""
-
-    def read(self, *args: Any, **kwargs: Any) -> Any:
-        """Read so many bytes, or all."""
-        with _errors(self._self_watch):
-            data = self.__wrapped__.read(*args, **kwargs)
-        return _passed(self._self_watch, data, args[0] if args else kwargs.get("amt"))
-
-    def read1(self, *args: Any, **kwargs: Any) -> Any:
-        """Read what is there."""
-        with _errors(self._self_watch):
-            data = self.__wrapped__.read1(*args, **kwargs)
-        return _passed(self._self_watch, data, 1)
-
-    def readline(self, *args: Any) -> Any:
-        """Read a line."""
-        with _errors(self._self_watch):
-            line = self.__wrapped__.readline(*args)
-        return _passed(self._self_watch, line, 1)
-
-    def readlines(self, *args: Any) -> Any:
-        """Read lines."""
-        with _errors(self._self_watch):
-            lines = self.__wrapped__.readlines(*args)
-        _passed(self._self_watch, b"".join(lines), *(args or (None,)))
-        return lines
-
-    def readinto(self, buffer: Any) -> Any:
-        """Read into a buffer."""
-        with _errors(self._self_watch):
-            count = self.__wrapped__.readinto(buffer)
-        _passed(self._self_watch, bytes(memoryview(buffer)[:count]), len(buffer))
-        return count
-
-    def stream(self, *args: Any, **kwargs: Any) -> Any:
-        """Return an iterator of pieces."""
-        return Watched(self.__wrapped__.stream(*args, **kwargs), self._self_watch)
-
-
-class _AsyncBody(Watched):
-    """What aiobotocore's body is read from, aiohttp's stream."""
-
-    async def read(self, *args: Any, **kwargs: Any) -> Any:
-        """Read so many bytes, or all."""
-        with _errors(self._self_watch):
-            data = await self.__wrapped__.read(*args, **kwargs)
-        return _passed(self._self_watch, data, args[0] if args else kwargs.get("n"))
 
 
 @contextmanager
@@ -360,13 +318,55 @@ def _errors(watch: Watch) -> Generator[None]:
         raise
 
 
-def _passed(watch: Watch, data: bytes, amount: int | None) -> bytes:
-    """Keep what was read; all of it was asked for, or so many bytes."""
+def _passed(watch: Watch, data: bytes, is_over: bool) -> None:
     if data:
         watch.piece(data)
-    if amount is None or amount < 0 or (amount and not data):
+    if is_over:
         watch.completed()
-    return data
+
+
+def _reads(name: str, data: Callable[..., bytes] = lambda found, *_: bytes(found)) -> Any:
+    """Return the method of this name, with what is read by it being kept.
+
+    Args:
+        name: The method.
+        data: Returns the bytes that were read, of its result and its arguments.
+    """
+
+    def method(self: Watched, *args: Any, **kwargs: Any) -> Any:
+        watch, raw = self._self_watch, self.__wrapped__
+        with _errors(watch):
+            found = getattr(raw, name)(*args, **kwargs)
+        _passed(watch, data(found, *args), raw.closed)
+        return found
+
+    return method
+
+
+class _Body(Watched):
+    """What a body is read from, urllib3's response: whatever is read of it is kept."""
+
+    read = _reads("read")
+    read1 = _reads("read1")
+    readline = _reads("readline")
+    readlines = _reads("readlines", lambda lines, *_: b"".join(lines))
+    readinto = _reads("readinto", lambda count, buffer: bytes(memoryview(buffer)[:count]))
+
+    def stream(self, *args: Any, **kwargs: Any) -> Any:
+        """Return an iterator of pieces."""
+        return Watched(self.__wrapped__.stream(*args, **kwargs), self._self_watch)
+
+
+class _AsyncBody(Watched):
+    """What aiobotocore's body is read from, aiohttp's stream."""
+
+    async def read(self, *args: Any, **kwargs: Any) -> Any:
+        """Read so many bytes, or all."""
+        watch, raw = self._self_watch, self.__wrapped__
+        with _errors(watch):
+            data = await raw.read(*args, **kwargs)
+        _passed(watch, data, raw.at_eof())
+        return data
 
 
 integration = Integration(
