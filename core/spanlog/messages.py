@@ -259,8 +259,8 @@ def _history(thread: _Thread, items: Sequence[Any], role: str, *, alone: bool) -
 def _one(thread: _Thread, item: Json, role: str) -> None:
     """Read a message, or an item of OpenAI's responses or the like."""
     kind = str(item.get("type") or item.get("object") or "")
-    if kind in _ITEMS:
-        whose, take = _ITEMS[kind]
+    if known := _known(kind):
+        whose, take = known
         take(thread.item(whose), item)
         return
     named = item.get("role") or (kind if kind in _ROLES or kind in ("system", "tool") else None)
@@ -373,11 +373,8 @@ def _part(message: _Message, part: Any) -> None:
         return
     told = _dict(part)
     kind = str(told.get("type") or told.get("block_type") or "")
-    if kind in _ITEMS:
-        _ITEMS[kind][1](message, told)
-        return
-    if kind.endswith("_tool_result"):
-        _result(message, told)
+    if known := _known(kind):
+        known[1](message, told)
         return
     for name, take in _NAMED.items():
         if held := told.get(name):
@@ -386,6 +383,15 @@ def _part(message: _Message, part: Any) -> None:
     text = told.get("text")
     if isinstance(text, str):
         (message.thoughts if told.get("thought") is True else message.texts).append(text)
+
+
+def _known(kind: str) -> tuple[str, Callable[[_Message, Json], None]] | None:
+    """Return of whom an item of a type is, and how it is read; new tools come again and again."""
+    if kind in _ITEMS:
+        return _ITEMS[kind]
+    if kind.endswith("_call"):
+        return "assistant", _hosted
+    return ("tool", _result) if kind.endswith(("_call_output", "_tool_result")) else None
 
 
 def _text(message: _Message, part: Json) -> None:
@@ -431,7 +437,7 @@ def _result(message: _Message, part: Json) -> None:
 def _hosted(message: _Message, item: Json) -> None:
     """Read a tool that the provider itself has run: that it was called, and what it made."""
     kind = _str(item.get("name")) or str(item.get("type")).removesuffix("_call")
-    id_ = item.get("id")
+    id_ = _first(item, "call_id", "id")
     given = _first(item, "action", "queries", "code", "arguments")
     message.calls.append(ToolCall(None if id_ is None else str(id_), kind, _parsed(given)))
     if isinstance(image := item.get("result"), str) and kind == "image_generation":
@@ -497,29 +503,8 @@ _ITEMS: dict[str, tuple[str, Callable[[_Message, Json], None]]] = {
         ),
         ("assistant", _call),
     ),
-    **dict.fromkeys(
-        (
-            "code_interpreter_call",
-            "computer_call",
-            "file_search_call",
-            "image_generation_call",
-            "local_shell_call",
-            "tool.execution",
-            "web_search_call",
-        ),
-        ("assistant", _hosted),
-    ),
-    **dict.fromkeys(
-        (
-            "computer_call_output",
-            "custom_tool_call_output",
-            "function.result",
-            "function_call_output",
-            "function_result",
-            "tool_result",
-        ),
-        ("tool", _result),
-    ),
+    "tool.execution": ("assistant", _hosted),
+    **dict.fromkeys(("function.result", "function_result", "tool_result"), ("tool", _result)),
     **dict.fromkeys(("image", "image_url", "input_image"), ("user", _medium("image"))),
     **dict.fromkeys(("audio", "input_audio", "audio_url"), ("user", _medium("audio"))),
     **dict.fromkeys(("video", "video_url"), ("user", _medium("video"))),
