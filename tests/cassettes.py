@@ -195,7 +195,7 @@ def _exchanges(interactions: Sequence[Mapping[str, Any]]) -> Iterator[Exchange]:
         headers = {name: value for name, value in headers.items() if name not in _DROPPED}
         headers.setdefault("content-type", _content_type(reply))  # some sources drop all headers
         yield Exchange(
-            request["method"],
+            request["method"].upper(),
             urlsplit(request["uri"]),
             _body(request),
             response["status"]["code"],

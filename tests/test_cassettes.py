@@ -27,6 +27,7 @@ from cassettes import (
     load,
     paths,
 )
+from gemini_cassettes import GEMINI
 from groq_cassettes import GROQ
 from mistral_cassettes import MISTRAL
 from openai_cassettes import OPENAI, clients
@@ -159,7 +160,7 @@ class Replay:
         outcome = Outcome(self.form.__name__, self.sync, exchange)
         try:
             outcome.seen = await self.call(exchange)
-        except Skipped as reason:
+        except (Skipped, Unreadable) as reason:
             outcome.skipped = str(reason)
         except self.sdk.failure as error:
             outcome.seen = _error(error)
@@ -197,6 +198,8 @@ class Replay:
 
 def _arguments(method: Callable[..., Any], body: Json) -> Json:
     known = inspect.signature(method).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        return body
     extra = {name: value for name, value in body.items() if name not in known and name != "stream"}
     return {
         **{name: value for name, value in body.items() if name not in extra},
@@ -204,7 +207,7 @@ def _arguments(method: Callable[..., Any], body: Json) -> Json:
     }
 
 
-SDKS = [*OPENAI, *ANTHROPIC, *GROQ, *MISTRAL]
+SDKS = [*OPENAI, *ANTHROPIC, *GEMINI, *GROQ, *MISTRAL]
 
 FILES = [(sdk, path) for sdk in SDKS for provider in sdk.providers for path in paths(provider)]
 CASES = [
