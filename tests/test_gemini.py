@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from spanlog import usage
 from spanlog.spans import LiveSpan
 from spanlog_integrations import _gemini, _interactions, gemini
+from spanlog_integrations._http import secrets
 
 from fixtures import gemini_routes
 from fixtures.gemini_routes import ERRORS, REASONING, TEXT, TOOL_CALLS, USAGE
@@ -487,15 +488,24 @@ async def test_without_functions_to_run_a_call_is_one_span(
     assert last().name == "chat plain"
 
 
-async def test_an_error_in_the_loop_fails_the_agent_too(
+async def test_an_error_in_the_loop_fails_the_agent_too_and_is_without_the_key(
     client: Client, one_trace: Callable[[], Trace]
 ) -> None:
+    config = {"tools": [get_weather]}
     for method in FORMS:
         with pytest.raises(genai.errors.APIError):
-            await client.call(method, model="bad", contents="x", config={"tools": [get_weather]})
+            await client.call(method, model="unauthorized", contents="x", config=config)
         trace = spanlog.get_trace(spanlog.get_last_active_trace_id() or "")
         assert [span.span_type for span in trace.data.spans] == ["AGENT", "CHAT_MODEL"]
         assert {span.status.status_code.value for span in trace.data.spans} == {"ERROR"}
+        assert [s.attributes["http.response.status_code"] for s in trace.data.spans] == [401, 401]
+        assert KEY not in json.dumps(trace.to_dict())
+
+
+def test_a_key_in_an_address_is_secret() -> None:
+    request = urllib.request.Request("http://host/v1/models/m:generateContent?alt=sse&key=AIza-0")
+    request.url = request.full_url  # type: ignore[attr-defined]  # where HTTP libraries have it
+    assert secrets(request) == ["AIza-0"]
 
 
 async def test_a_stream_of_an_agent_that_is_left_ends_with_what_had_come(

@@ -34,6 +34,8 @@ _CREDENTIALS = (
     "x-amz-security-token",
 )
 _SECRET = re.compile(r"(?<=Credential=)[^/\s]+|\S+$")
+# The keys that stand in an address.
+_IN_ADDRESS = re.compile(r"[?&](?:key|api[-_]key|access_token)=([^&#\s]+)")
 # The headers in which a reply tells by which id the provider knows the request.
 _REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "mistral-correlation-id")
 # Which provider answers at an address that an SDK of another is often pointed to. The names are
@@ -407,4 +409,6 @@ def secrets(request: Any) -> list[str]:
     """Return what an HTTP request proved itself with."""
     headers = getattr(request, "headers", None) or {}
     sent = [str(headers.get(name) or "").strip() for name in _CREDENTIALS]
-    return [secret for value in sent for secret in _SECRET.findall(value) if len(secret) >= 4]
+    told = [secret for value in sent for secret in _SECRET.findall(value)]
+    told += _IN_ADDRESS.findall(str(getattr(request, "url", "")))
+    return [secret for secret in told if len(secret) >= 4]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -95,7 +96,7 @@ class _Request(Exchange):
         route = _EMBEDDINGS if embeds else _METHODS[method]
         super().__init__(route, model, capture(_chat.without_secrets(body)))
         self._asked = body, _provider(vertex=bool(client.vertexai)), host
-        self._key = client.api_key
+        self._client = client
         self._streamed = method.startswith("stream")
 
     def asked(self) -> None:
@@ -106,7 +107,7 @@ class _Request(Exchange):
 
     def reply(self, result: Any) -> Any:
         if self._streamed:
-            watch = Watch(self.span, _read_stream, keep=_wire, fail=self._fail)
+            watch = Watch(self.span, _read_stream, keep=_wire, fail=partial(_fail, self._client))
             return Watched(result, watch)
         reply = _wire(result)
         self.span.put_off(lambda span: _read(span, _parsed(reply)))
@@ -114,20 +115,22 @@ class _Request(Exchange):
         return result
 
     def failed(self, error: BaseException) -> None:
-        self._fail(self.span, error)
+        _fail(self._client, self.span, error)
 
-    def _fail(self, span: LiveSpan, error: BaseException) -> None:
-        told = vars(error)
-        facts = {
-            "error.type": told.get("status") or type(error).__name__,
-            "http.response.status_code": told.get("code"),
-            "error.body": told.get("details"),
-        }
-        span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
-        request = _of(told.get("response"), "request", "request_info")
-        proofs = [*filter(None, [self._key]), *secrets(request)]
-        span.put_off(lambda span: span.redact(proofs))
-        span.fail(error)
+
+def _fail(client: Any, span: LiveSpan, error: BaseException) -> None:
+    """End a span with an error, without what the client and the request proved themselves with."""
+    told = vars(error)
+    facts = {
+        "error.type": told.get("status") or type(error).__name__,
+        "http.response.status_code": told.get("code"),
+        "error.body": told.get("details"),
+    }
+    span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
+    request = _of(told.get("response"), "request", "request_info")
+    proofs = [*filter(None, [client.api_key]), *secrets(request)]
+    span.put_off(lambda span: span.redact(proofs))
+    span.fail(error)
 
 
 def _wire(result: Any) -> bytes | str:
@@ -207,11 +210,11 @@ class _Agent(Recording):
             if value is not None and key not in _HTTP_OPTIONS
         }
         super().__init__(_AgentSpan(f"{name} {model}", SpanType.AGENT, current_span(), wire(asked)))
-        models = _of(call.instance, "_modules") or call.instance
+        self._client = (_of(call.instance, "_modules") or call.instance)._api_client
         self._facts = {
             "gen_ai.operation.name": "invoke_agent",
             "gen_ai.request.model": model,
-            "gen_ai.provider.name": _provider(vertex=bool(models._api_client.vertexai)),
+            "gen_ai.provider.name": _provider(vertex=bool(self._client.vertexai)),
         }
 
     def asked(self) -> None:
@@ -221,16 +224,21 @@ class _Agent(Recording):
         if hasattr(result, "model_dump_json"):
             self.span.finish(_said(result))
             return result
-        return drive(result, _AgentStream(result, self.span))
+        fail = partial(_fail, self._client)
+        watch = Watch(self.span, _read_agent_stream, keep=_said, fail=fail)
+        return drive(result, _AgentStream(result, watch))
+
+    def failed(self, error: BaseException) -> None:
+        _fail(self._client, self.span, error)
 
 
 class _AgentStream:
     """The chunks of such a call; its work goes on, under its span, as they are asked for."""
 
-    def __init__(self, stream: Any, span: LiveSpan) -> None:
+    def __init__(self, stream: Any, watch: Watch) -> None:
         self._stream = stream
-        self._watch = Watch(span, _read_agent_stream, keep=_said)
-        self.add = self._watch.piece
+        self._watch = watch
+        self.add = watch.piece
 
     def begin(self) -> tuple[Any, LiveSpan]:
         return self._stream, self._watch.span
@@ -304,31 +312,15 @@ def _begin_mcp(call: Call) -> Recording:
 # Interactions and decisions.
 
 
-def _interaction(path: str, method: str = "post", *, streamed_only: bool = False) -> Route:
-    return Route(
-        rf"(.*/)?{path}",
-        "chat" if method == "post" else "fetch_response",
-        SpanType.CHAT_MODEL,
-        _interactions.request,
-        _interactions.response,
-        _interactions.fold,
-        last=_interactions.LAST,
-        method=method,
-        streamed_only=streamed_only,
-    )
+def _route(path: str, operation: str, span_type: str = SpanType.CHAT_MODEL, **more: Any) -> Route:
+    readers = _interactions.request, _interactions.response, _interactions.fold
+    return Route(rf"(.*/)?{path}", operation, span_type, *readers, last=_interactions.LAST, **more)
 
 
 _ROUTES = (
-    _interaction("interactions"),
-    _interaction("interactions/[^/]+", "get", streamed_only=True),
-    Route(
-        r"(.*/)?decisions",
-        "decision",
-        SpanType.LLM,
-        _interactions.request,
-        _interactions.response,
-        _interactions.fold,
-    ),
+    _route("interactions", "chat"),
+    _route("interactions/[^/]+", "fetch_response", method="get", streamed_only=True),
+    _route("decisions", "decision", SpanType.LLM),
 )
 _find = finder(_ROUTES)
 
