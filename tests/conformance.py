@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 import spanlog
+from mistral_calls import package
 
 from fixtures import (
     anthropic_routes,
@@ -429,11 +430,7 @@ class Mistral(Library):
         "Mistral's SDK has no raw replies",
     )
 
-    @staticmethod
-    def package(module: str = "") -> Any:
-        """Return the SDK, or a module of it."""
-        old = importlib.metadata.version("mistralai").startswith("1.")
-        return importlib.import_module(("mistralai" if old else "mistralai.client") + module)
+    package = staticmethod(package)
 
     @property
     def patched(self) -> Sequence[str]:

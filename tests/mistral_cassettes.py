@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
 import importlib.util
 import inspect
 from typing import Any
 
 import spanlog
 from cassettes import Exchange, Sdk
+from mistral_calls import package
 from openai_cassettes import clients, recorded, said
 
 Json = dict[str, Any]
@@ -34,11 +33,11 @@ class _Resource:
 
 
 class _Client:
-    def __init__(self, package: Any, url: str, *, sync: bool) -> None:
-        self._http = importlib.import_module(f"{package.__name__}.basesdk").httpx
+    def __init__(self, url: str, *, sync: bool) -> None:
+        self._http = package(".basesdk").httpx
         self._http = self._http.Client() if sync else self._http.AsyncClient()
         http = {"client" if sync else "async_client": self._http}
-        sdk = package.Mistral(api_key="recorded-key", server_url=url, **http)
+        sdk = package().Mistral(api_key="recorded-key", server_url=url, **http)
         self.chat = _Resource(sdk.chat, "complete", "stream", sync=sync)
         self.embeddings = _Resource(sdk.embeddings, "create", "", sync=sync)
         self.sdk = sdk
@@ -46,17 +45,14 @@ class _Client:
 
 
 def _mistral() -> Sdk:
-    old = importlib.metadata.version("mistralai").startswith("1.")
-    package = importlib.import_module("mistralai" if old else "mistralai.client")
-
     def client(exchange: Exchange, url: str, prefix: str, sync: bool) -> Any:
         key = "mistral", url, sync
         if key not in clients:
-            clients[key] = _Client(package, url, sync=sync)
+            clients[key] = _Client(url, sync=sync)
         return clients[key]
 
     def validate(exchange: Exchange, outputs: Json) -> object:
-        return package.models.ChatCompletionResponse.model_validate(outputs)
+        return package().models.ChatCompletionResponse.model_validate(outputs)
 
     return Sdk(
         ["mistral"],

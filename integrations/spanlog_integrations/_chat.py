@@ -125,8 +125,13 @@ def response(span: LiveSpan, reply: Json) -> None:
     openai_usage(span, reply.get("usage") or (isinstance(of_groq, dict) and of_groq.get("usage")))
 
 
-def fold(chunks: Sequence[Json]) -> Json:
-    """Rebuild the completion that a stream of chunks spells out."""
+def fold(chunks: Sequence[Json], *, indexed: bool = False) -> Json:
+    """Rebuild the completion that a stream of chunks spells out.
+
+    Args:
+        chunks: What was streamed.
+        indexed: Tool calls have their index in a whole reply, too.
+    """
     reply: Json = {}
     choices: dict[int, Json] = {}
     for chunk in chunks:
@@ -138,7 +143,8 @@ def fold(chunks: Sequence[Json]) -> Json:
             _add_choice(choices.setdefault(piece.get("index") or 0, {}), piece)
     if isinstance(kind := reply.get("object"), str):
         reply["object"] = kind.removesuffix(".chunk")
-    reply["choices"] = [_finished(choices[index]) for index in sorted(choices)]
+    finished = [choices[index] for index in sorted(choices)]
+    reply["choices"] = finished if indexed else [_finished(choice) for choice in finished]
     return reply
 
 

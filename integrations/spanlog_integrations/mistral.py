@@ -11,8 +11,6 @@ the method makes is where it is read what goes over the wire.
 from __future__ import annotations
 
 import json
-from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,107 +22,18 @@ from spanlog.patching import Call, Integration, Recording, Target, Wrapper, reco
 from spanlog.spans import LiveSpan
 from spanlog.streams import Watch, Worked
 
-from spanlog_integrations import _chat
-from spanlog_integrations._http import Exchange, Route, file, provider_at
+from spanlog_integrations import _chat, _mistral
+from spanlog_integrations._http import Exchange, Route, file, parsed, provider_at
 from spanlog_integrations.openai import fold_responses, responses_response
 
 Json = dict[str, Any]
 
-_REQUEST = {
-    "random_seed": "gen_ai.request.seed",
-    "output_dimension": "gen_ai.embeddings.dimension.count",
-    "agent_id": "gen_ai.agent.id",
-}
-_RESPONSE = {"conversation_id": "gen_ai.conversation.id"}
-_USAGE = {
-    "connector_tokens": "mistral_ai.usage.connector_tokens",
-    "prompt_audio_seconds": "mistral_ai.usage.prompt_audio_seconds",
-}
-_PAGES = {
-    "pages_processed": "mistral_ai.ocr.usage.pages_processed",
-    "doc_size_bytes": "mistral_ai.ocr.usage.doc_size_bytes",
-}
 # The types of what the SDK puts in the place of arguments that were not given.
 _UNSENT = frozenset({"Unset"})
 # The arguments of a method that are not for the model: addresses, headers, retries.
 _HTTP_OPTIONS = frozenset({"http_headers", "retries", "server_url", "timeout_ms"})
-# What is of an event of a conversation, not of the entry that it is a piece of.
-_OF_AN_EVENT = frozenset({"type", "content", "content_index", "arguments", "output_index"})
-
-
-def request(span: LiveSpan, body: Mapping[str, Any]) -> None:
-    """Record the parameters of a request."""
-    _chat.request(span, body)
-    _chat.facts(span, body, _REQUEST)
-    if isinstance(settings := body.get("completion_args"), Mapping):  # of a conversation
-        request(span, settings)
-
-
-def response(span: LiveSpan, reply: Json) -> None:
-    """Record what a reply says of itself."""
-    usage = reply.get("usage") or {}
-    of_connectors = usage.get("connector_tokens") or 0  # which are not among those of the prompt
-    asked = {"prompt_tokens": usage["prompt_tokens"] + of_connectors} if of_connectors else {}
-    _chat.response(span, {**reply, "usage": {**usage, **asked}})
-    _chat.facts(span, reply, _RESPONSE)
-    _chat.facts(span, usage, _USAGE)
-    _chat.facts(span, reply.get("usage_info"), _PAGES)
-    models = [entry["model"] for entry in reply.get("outputs") or () if entry.get("model")]
-    if models:
-        span.set_attribute("gen_ai.response.model", models[-1])
-
-
-def fold_conversation(events: Sequence[Json]) -> Json:
-    """Rebuild the reply that the events of a conversation tell."""
-    reply: Json = {"object": "conversation.response"}
-    entries: dict[int, Json] = {}
-    for event in events:
-        if "output_index" in event:
-            _add_to_entry(entries.setdefault(event["output_index"], {}), event)
-        else:
-            told = {"conversation_id": event.get("conversation_id"), "usage": event.get("usage")}
-            reply.update({name: value for name, value in told.items() if value is not None})
-    reply["outputs"] = [_finished(entries[index]) for index in sorted(entries)]
-    return reply
-
-
-def _add_to_entry(entry: Json, event: Json) -> None:
-    kind = event.get("type", "").rpartition(".")[0]  # "message.output" of "message.output.delta"
-    entry.update({"object": "entry", "type": kind, "created_at": event.get("created_at"), **entry})
-    entry.update({name: value for name, value in event.items() if name not in _OF_AN_EVENT})
-    if (piece := event.get("content")) is not None:
-        part = {"type": "text", "text": piece} if isinstance(piece, str) else piece
-        part = {**part, "index": event.get("content_index")}
-        _chat.extend(entry.setdefault("content", []), [part], "content")
-    if isinstance(spelled := event.get("arguments"), str):
-        entry["arguments"] = entry.get("arguments", "") + spelled
-    elif spelled is not None:
-        entry["arguments"] = spelled
-
-
-def _finished(entry: Json) -> Json:
-    """Drop the index of parts, which only the stream needs; a text alone is no part."""
-    if parts := entry.get("content"):
-        for part in parts:
-            part.pop("index", None)
-        alone = len(parts) == 1 and parts[0].get("type") == "text"
-        entry["content"] = parts[0]["text"] if alone else parts
-    return entry
-
-
-def _fold_transcript(events: Sequence[Json]) -> Json:
-    """Take the text from the last event, or as far as it has been spelled out."""
-    reply = {name: value for name, value in events[-1].items() if name != "type"}
-    if events[-1].get("type") == "transcription.done":
-        return reply
-    deltas = (event for event in events if event.get("type") == "transcription.text.delta")
-    return {"text": "".join(event.get("text") or "" for event in deltas)}
-
-
-def _fold_speech(events: Sequence[Json]) -> Json:
-    """Put the pieces of sound together."""
-    sound = b"".join(b64decode(event.get("audio_data") or "") for event in events)
-    return {"audio_data": b64encode(sound).decode(), "usage": events[-1].get("usage")}
+# The argument that is not in the body.
+_IN_THE_PATH = {"conversation_id": "gen_ai.conversation.id"}
 
 
 # A call.
@@ -162,9 +71,8 @@ class _Call(Exchange):
         self.span.call = None
         self._request = request
         body = _body(request)
-        self.span.set_inputs(_chat.without_secrets(body))
         host = request.url.host
-        self.sends(body, provider_at(host) or "mistral_ai", host)
+        self._asks(body, provider_at(host) or "mistral_ai", host)
 
     def heard(self, http: Any) -> None:
         """Take the reply to the request."""
@@ -175,7 +83,8 @@ class _Call(Exchange):
             self.hears(http, streamed=True)
 
     def reply(self, result: Any) -> Any:
-        if self._http is None:
+        if self._http is None:  # something else stands in the place of the request
+            self._never_sent()
             return super().reply(result)
         if not self._streams:
             self.hears(self._http, streamed=False)
@@ -184,13 +93,19 @@ class _Call(Exchange):
     def failed(self, error: BaseException) -> None:
         http = self._http
         if self._request is None:  # the method has refused what it was given
-            self.span.call = None
-            asked = orjson.loads(wire(_for_the_model(self._given), _UNSENT))
-            self.span.set_inputs(_chat.without_secrets(asked))
-            self.sends(asked, "mistral_ai")
+            self._never_sent()
         elif http is not None and http.status_code < 400 and http.is_closed:
             self.holds(http, streamed=False)  # the method has refused the reply
         self.fails(error, http, self._request)
+
+    def _asks(self, body: Json, provider: str, host: str | None = None) -> None:
+        self.span.set_inputs(_chat.without_secrets(body))
+        _chat.facts(self.span, self._given, _IN_THE_PATH)
+        self.sends(body, provider, host)
+
+    def _never_sent(self) -> None:
+        self.span.call = None
+        self._asks(orjson.loads(wire(_for_the_model(self._given), _UNSENT)), "mistral_ai")
 
 
 def _for_the_model(arguments: Json) -> Json:
@@ -265,24 +180,29 @@ class _Run(Recording):
     def __init__(self, context: Any, given: Json) -> None:
         model, agent = context.model, context.agent_id
         inputs = wire({"model": model, "agent_id": agent, **given}, _UNSENT)
-        name = f"invoke_agent {model or agent}"
-        super().__init__(LiveSpan(name, SpanType.AGENT, current_span(), inputs))
-        self._facts = {
+        facts = {
             "gen_ai.operation.name": "invoke_agent",
             "gen_ai.provider.name": "mistral_ai",
             "gen_ai.request.model": model,
             "gen_ai.agent.id": agent,
         }
-
-    def asked(self) -> None:
-        self.span.set_attributes({name: v for name, v in self._facts.items() if v is not None})
+        facts = {name: fact for name, fact in facts.items() if fact}
+        name = f"invoke_agent {model or agent}"
+        super().__init__(LiveSpan(name, SpanType.AGENT, current_span(), inputs, facts))
 
     def reply(self, result: Any) -> Any:
         if hasattr(result, "__anext__"):
-            return Worked(result, Watch(self.span, _read_run))
-        _answer(self.span, result)
-        self.span.end()
+            return Worked(result, Watch(self.span, _read_run, keep=self._came))
+        self.span.finish(self._came(result))
         return result
+
+    def _came(self, result: Any) -> bytes | None:
+        """Take what came of the run; in a stream that is the last piece."""
+        if not hasattr(result, "output_entries"):
+            return None
+        conversation = result.conversation_id
+        self.span.set_attribute("gen_ai.conversation.id", conversation)
+        return capture({"conversation_id": conversation, "outputs": result.output_entries})
 
 
 def _begin_run(call: Call) -> Recording:
@@ -291,38 +211,31 @@ def _begin_run(call: Call) -> Recording:
     return _Run(call.argument(0, "run_ctx"), given)
 
 
-def _read_run(span: LiveSpan, pieces: list[Any], stopped: bool) -> None:
+def _read_run(span: LiveSpan, pieces: list[bytes | None], stopped: bool) -> None:
     if stopped:
         span.set_attribute("spanlog.stream.completed", False)
     span.set_attribute("spanlog.stream.chunks", len(pieces))
-    if pieces and hasattr(pieces[-1], "output_entries"):  # the last is what came of the run
-        _answer(span, pieces[-1])
-
-
-def _answer(span: LiveSpan, result: Any) -> None:
-    outputs = {"conversation_id": result.conversation_id, "outputs": result.output_entries}
-    span.keep_outputs(wire(outputs, _UNSENT))
-    if result.conversation_id:
-        span.set_attribute("gen_ai.conversation.id", result.conversation_id)
+    if pieces and pieces[-1] is not None:
+        span.keep_outputs(pieces[-1])
 
 
 class _Function(Recording):
     """An execution of a function that the model has called."""
 
     def __init__(self, asked: Any) -> None:
-        arguments = asked.arguments
-        inputs = arguments.encode() if isinstance(arguments, str) else capture(arguments)
-        super().__init__(LiveSpan(asked.name, SpanType.TOOL, current_span(), inputs))
-        self._facts = {
+        given = asked.arguments
+        inputs = capture(parsed(given) if isinstance(given, str) else given)
+        facts = {
             "gen_ai.operation.name": "execute_tool",
             "gen_ai.tool.name": asked.name,
             "gen_ai.tool.call.id": asked.tool_call_id,
         }
-
-    def asked(self) -> None:
-        self.span.set_attributes(self._facts)
+        super().__init__(LiveSpan(asked.name, SpanType.TOOL, current_span(), inputs, facts))
+        self._mark = f"Error while executing {asked.name}: "
 
     def reply(self, result: Any) -> Any:
+        if result.result.startswith(self._mark):  # the run is to go on after an error
+            self.span.set_status_error(result.result.removeprefix(self._mark))
         self.span.finish(capture(result.result))
         return result
 
@@ -339,16 +252,20 @@ def _begin_function(call: Call) -> Recording:
 
 
 def _route(
-    operation: str, span_type: str, fold: Any = _chat.fold, answer: Any = response, last: Any = ()
+    operation: str,
+    span_type: str,
+    fold: Any = _mistral.fold,
+    answer: Any = _mistral.response,
+    last: tuple[str, ...] = (),
 ) -> Route:
-    return Route("", operation, span_type, request, answer, fold, last)
+    return Route("", operation, span_type, _mistral.request, answer, fold, last)
 
 
 _CHAT = _route("chat", SpanType.CHAT_MODEL)
 _CONVERSATION = _route(
     "chat",
     SpanType.CHAT_MODEL,
-    fold_conversation,
+    _mistral.fold_conversation,
     last=("conversation.response.done", "conversation.response.error"),
 )
 _RESPONSES = _route(
@@ -358,39 +275,29 @@ _RESPONSES = _route(
     responses_response,
     ("response.completed", "response.incomplete", "response.failed"),
 )
-_METHODS: Sequence[tuple[str, Sequence[str], Route]] = (
-    ("chat:Chat", ("complete", "stream", "parse", "parse_stream"), _CHAT),
-    ("agents:Agents", ("complete", "stream"), _CHAT),
-    ("conversations:Conversations", ("start", "append", "restart"), _CONVERSATION),
-    (
-        "conversations:Conversations",
-        ("start_stream", "append_stream", "restart_stream"),
-        _CONVERSATION,
-    ),
-    ("responses:Responses", ("create",), _RESPONSES),
-    ("fim:Fim", ("complete", "stream"), _route("text_completion", SpanType.LLM)),
-    ("embeddings:Embeddings", ("create",), _route("embeddings", SpanType.EMBEDDING)),
-    ("ocr:Ocr", ("process",), _route("ocr", SpanType.PARSER)),
-    (
-        "classifiers:Classifiers",
-        ("moderate", "moderate_chat"),
-        _route("moderation", SpanType.GUARDRAIL),
-    ),
-    (
-        "classifiers:Classifiers",
-        ("classify", "classify_chat"),
-        _route("classification", SpanType.LLM),
-    ),
-    (
-        "transcriptions:Transcriptions",
-        ("complete", "stream"),
-        _route("transcription", SpanType.LLM, _fold_transcript, last=("transcription.done",)),
-    ),
-    (
-        "speech:Speech",
-        ("complete",),
-        _route("speech", SpanType.LLM, _fold_speech, last=("speech.audio.done",)),
-    ),
+_FIM = _route("text_completion", SpanType.LLM)
+_EMBEDDINGS = _route("embeddings", SpanType.EMBEDDING)
+_OCR = _route("ocr", SpanType.PARSER)
+_MODERATION = _route("moderation", SpanType.GUARDRAIL)
+_CLASSIFICATION = _route("classification", SpanType.LLM)
+_TRANSCRIPTION = _route(
+    "transcription", SpanType.LLM, _mistral.fold_transcript, last=("transcription.done",)
+)
+_SPEECH = _route("speech", SpanType.LLM, _mistral.fold_speech, last=("speech.audio.done",))
+# The methods, each of which has a form that is called the same with "_async" behind.
+_METHODS = (
+    ("chat:Chat", "complete stream parse parse_stream", _CHAT),
+    ("agents:Agents", "complete stream", _CHAT),
+    ("conversations:Conversations", "start append restart", _CONVERSATION),
+    ("conversations:Conversations", "start_stream append_stream restart_stream", _CONVERSATION),
+    ("responses:Responses", "create", _RESPONSES),
+    ("fim:Fim", "complete stream", _FIM),
+    ("embeddings:Embeddings", "create", _EMBEDDINGS),
+    ("ocr:Ocr", "process", _OCR),
+    ("classifiers:Classifiers", "moderate moderate_chat", _MODERATION),
+    ("classifiers:Classifiers", "classify classify_chat", _CLASSIFICATION),
+    ("transcriptions:Transcriptions", "complete stream", _TRANSCRIPTION),
+    ("speech:Speech", "complete", _SPEECH),
 )
 # Where the packages lie: until 2.0, and since.
 _SDKS = (
@@ -406,7 +313,7 @@ integration = Integration(
         Target(f"{sdk}.{owner}.{method}{form}", _calls(route))
         for sdk in _SDKS
         for owner, methods, route in _METHODS
-        for method in methods
+        for method in methods.split()
         for form in ("", "_async")
     ),
     *(
