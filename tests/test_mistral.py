@@ -46,6 +46,11 @@ SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 TOOLS = [{"type": "function", "function": {"name": "add", "parameters": SCHEMA}}]
 ASKED = {"messages": HI, "tools": TOOLS}
 WAV = {"file_name": "fox.wav", "content": b"RIFF\x00\xff\r\n", "content_type": "audio/wav"}
+CONNECTOR: Json = {
+    "type": "connector",
+    "connector_id": "c",
+    "authorization": {"type": "api-key", "value": "secret-of-a-connector"},
+}
 DOCUMENT = {"type": "document_url", "document_url": "https://example.com/bill.pdf"}
 # 1.0.0 knows no content in parts, and cannot read tool calls that are streamed.
 WHOLE = ["plain", "json", "tools", "n2", "cached", "length", "long", "toolloop"]
@@ -447,12 +452,10 @@ async def test_the_secret_of_a_connector_is_not_recorded(
 ) -> None:
     if version("mistralai").startswith("1."):
         pytest.skip("mistralai 1.x has no connectors")
-    secret = {"type": "api-key", "value": "connector-secret"}
-    tool = {"type": "connector", "connector_id": "c", "authorization": secret}
-    await client.call("beta.conversations.start", model="plain", inputs="Hi", tools=[tool])
-    assert sent(client)["tools"][0]["authorization"] == secret
-    assert last().inputs["tools"][0]["authorization"] == "[redacted]"
-    assert b"connector-secret" not in stored()
+    await client.call("beta.conversations.start", model="plain", inputs="Hi", tools=[CONNECTOR])
+    assert sent(client)["tools"] == [CONNECTOR]
+    assert last().inputs["tools"] == [{**CONNECTOR, "authorization": "[redacted]"}]
+    assert CONNECTOR["authorization"]["value"].encode() not in stored()
 
 
 # Runs.
@@ -487,15 +490,18 @@ def broken(city: str) -> str:
     raise ValueError(f"no {city}")
 
 
-async def run(client: Mistral, function: Any, *, stream: bool, **more: Any) -> Any:
+async def run(
+    client: Mistral, function: Any, *, stream: bool, tools: Any = None, **more: Any
+) -> Any:
     """Let the SDK call a function as the model asks it to."""
     context = pytest.importorskip("mistralai.extra.run.context", exc_type=ImportError)
-    async with context.RunContext(model="toolloop", **more) as made:
+    asked = {"inputs": "Hi", "instructions": "Be brief.", **({"tools": tools} if tools else {})}
+    async with context.RunContext(**{"model": "toolloop", **more}) as made:
         made.register_func(function)
         runs = client.sdk.beta.conversations
         if not stream:
-            return await runs.run_async(run_ctx=made, inputs="Hi", instructions="Be brief.")
-        events = await runs.run_stream_async(run_ctx=made, inputs="Hi", instructions="Be brief.")
+            return await runs.run_async(run_ctx=made, **asked)
+        events = await runs.run_stream_async(run_ctx=made, **asked)
         return [event async for event in events][-1]
 
 
@@ -550,6 +556,19 @@ async def test_a_function_that_fails_is_an_error_whether_or_not_the_run_goes_on(
     assert tool.status.status_code == "ERROR"
     assert f"no {tool.inputs['city']}" in tool.status.description
     assert root.status.status_code == ("OK" if goes_on else "ERROR")
+
+
+@ASYNC
+@RUNS
+async def test_a_run_records_no_key_and_no_secret_of_a_connector(
+    client: Mistral, one_trace: Callable[[], Trace], stored: Callable[[], bytes], stream: bool
+) -> None:
+    tools = [] if version("mistralai").startswith("1.") else [CONNECTOR]
+    with pytest.raises(Exception, match=KEY):
+        await run(client, add, stream=stream, model="unauthorized", tools=tools)
+    assert {span.status.status_code for span in one_trace().data.spans} == {"ERROR"}
+    for secret in (KEY, CONNECTOR["authorization"]["value"]):
+        assert secret.encode() not in stored()
 
 
 @ASYNC

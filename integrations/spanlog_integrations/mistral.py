@@ -23,7 +23,7 @@ from spanlog.spans import LiveSpan
 from spanlog.streams import Watch, Worked
 
 from spanlog_integrations import _chat, _mistral
-from spanlog_integrations._http import Exchange, Route, file, parsed, provider_at
+from spanlog_integrations._http import Exchange, Route, file, parsed, provider_at, secrets
 from spanlog_integrations.openai import fold_responses, responses_response
 
 Json = dict[str, Any]
@@ -31,7 +31,7 @@ Json = dict[str, Any]
 # The types of what the SDK puts in the place of arguments that were not given.
 _UNSENT = frozenset({"Unset"})
 # The arguments of a method that are not for the model: addresses, headers, retries.
-_HTTP_OPTIONS = frozenset({"http_headers", "retries", "server_url", "timeout_ms"})
+_NOT_FOR_IT = frozenset({"http_headers", "retries", "run_ctx", "server_url", "timeout_ms"})
 # The argument that is not in the body.
 _IN_THE_PATH = {"conversation_id": "gen_ai.conversation.id"}
 
@@ -105,11 +105,14 @@ class _Call(Exchange):
 
     def _never_sent(self) -> None:
         self.span.call = None
-        self._asks(orjson.loads(wire(_for_the_model(self._given), _UNSENT)), "mistral_ai")
+        self._asks(_for_the_model(self._given), "mistral_ai")
 
 
 def _for_the_model(arguments: Json) -> Json:
-    return {name: value for name, value in arguments.items() if name not in _HTTP_OPTIONS}
+    """Return arguments of a method as they are for the model, as plain data."""
+    given = {name: value for name, value in arguments.items() if name not in _NOT_FOR_IT}
+    plain: Json = orjson.loads(wire(given, _UNSENT))
+    return plain
 
 
 class _Request(Recording):
@@ -179,7 +182,8 @@ class _Run(Recording):
 
     def __init__(self, context: Any, given: Json) -> None:
         model, agent = context.model, context.agent_id
-        inputs = wire({"model": model, "agent_id": agent, **given}, _UNSENT)
+        asked = {"model": model, "agent_id": agent, **_for_the_model(given)}
+        inputs = capture(_chat.without_secrets(asked))
         facts = {
             "gen_ai.operation.name": "invoke_agent",
             "gen_ai.provider.name": "mistral_ai",
@@ -192,9 +196,12 @@ class _Run(Recording):
 
     def reply(self, result: Any) -> Any:
         if hasattr(result, "__anext__"):
-            return Worked(result, Watch(self.span, _read_run, keep=self._came))
+            return Worked(result, Watch(self.span, _read_run, keep=self._came, fail=_run_failed))
         self.span.finish(self._came(result))
         return result
+
+    def failed(self, error: BaseException) -> None:
+        _run_failed(self.span, error)
 
     def _came(self, result: Any) -> bytes | None:
         """Take what came of the run; in a stream that is the last piece."""
@@ -206,9 +213,15 @@ class _Run(Recording):
 
 
 def _begin_run(call: Call) -> Recording:
-    given = {"inputs": call.argument(1, "inputs"), **_for_the_model(call.kwargs)}
-    given.pop("run_ctx", None)
+    given = {"inputs": call.argument(1, "inputs"), **call.kwargs}
     return _Run(call.argument(0, "run_ctx"), given)
+
+
+def _run_failed(span: LiveSpan, error: BaseException) -> None:
+    """End the span with an error, which may be that of a request and repeat its key."""
+    span.record_exception(error)
+    span.redact(secrets(getattr(getattr(error, "raw_response", None), "request", None)))
+    span.end()
 
 
 def _read_run(span: LiveSpan, pieces: list[bytes | None], stopped: bool) -> None:
