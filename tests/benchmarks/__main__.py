@@ -20,7 +20,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT)]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from fixtures.loopback import Loopback  # noqa: E402
 from fixtures.openai_routes import router  # noqa: E402
@@ -29,7 +29,7 @@ from tests.benchmarks.tracers import TRACERS  # noqa: E402
 
 _ENVIRONMENT = {
     **os.environ,
-    "PYTHONPATH": str(ROOT),
+    "PYTHONPATH": os.pathsep.join(sys.path[:2]),
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "OTEL_BSP_MAX_QUEUE_SIZE": "100000",

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from conformance import LIBRARIES
 
-from fixtures.loopback import Request
+from fixtures.loopback import Loopback, Request
 from fixtures.openai_routes import router
 
 if TYPE_CHECKING:
+    from conformance import Library
+
     from tests.benchmarks.tracers import Tracer
 
 Work = Callable[[], object]
@@ -232,6 +235,35 @@ def _openai(stream: bool, later: bool, canned: bool, tracer: Tracer, server: str
         tracer.openai(False)
 
 
+# Calls of the other providers' SDKs, as the conformance suite describes them.
+
+
+@lru_cache
+def _sdk(library: Library) -> Any:
+    return library.client(Loopback(library.router).__enter__().url, is_async=False)
+
+
+def _provider(library: Library, stream: bool, tracer: Tracer, server: str) -> Round:
+    tracer.library(library.name, False)
+    client = _sdk(library)
+
+    def work() -> None:
+        if stream:
+            for _ in library.stream(client, "long"):
+                pass
+        else:
+            library.plain(client, "plain")
+
+    work()
+    untraced = _timed(work, 40, 1, time.thread_time)
+    tracer.library(library.name, True)
+    try:
+        work()
+        return untraced, _timed(work, 40, 1, time.thread_time)
+    finally:
+        tracer.library(library.name, False)
+
+
 def _all() -> Iterator[Measure]:
     yield Measure("decorated call", _call)
     yield Measure("root with nine children", _nine_children)
@@ -245,6 +277,11 @@ def _all() -> Iterator[Measure]:
     for size, name, calls in ((10**4, "10 KB", 20), (10**6, "1 MB", 1), (10**7, "10 MB", 1)):
         for kind, make in (("string", _text), ("nodes", _nodes)):
             yield Measure(f"input: {kind} of {name}", partial(_input, partial(make, size), calls))
+    for library in LIBRARIES:
+        if library.name != "openai":
+            for stream in (False, True):
+                what = f"{library} {'stream of 200' if stream else 'call'}, CPU"
+                yield Measure(what, partial(_provider, library, stream))
     yield Measure("CPU per stored span", _cpu)
     yield Measure("spans stored per second", _throughput, "rate")
     yield Measure("memory after 50,000 spans", _memory, "memory", fresh=True)

@@ -39,6 +39,10 @@ class Tracer:
         """Record the calls of the OpenAI SDK, or leave them alone."""
         raise NotImplementedError
 
+    def library(self, name: str, on: bool) -> None:
+        """Record the calls of a library, by spanlog's name of it, or leave them alone."""
+        raise NotImplementedError
+
     def flush(self) -> None: ...
 
 
@@ -60,6 +64,9 @@ class Spanlog(Tracer):
 
     def openai(self, on: bool) -> None:
         self.lib.openai.autolog(log_traces=on)
+
+    def library(self, name: str, on: bool) -> None:
+        getattr(self.lib, name).autolog(log_traces=on)
 
     def flush(self) -> None:
         assert self.lib.flush()
