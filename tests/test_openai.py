@@ -374,3 +374,20 @@ async def test_no_key_is_in_the_database(
     assert b"unauthorized" in everything
     for secret in (client.KEY, other):
         assert secret.encode() not in everything
+
+
+async def test_no_key_is_in_the_spans_that_an_error_passes_through(
+    client: Client, traces: Callable[[], list[Trace]], stored: Callable[[], bytes]
+) -> None:
+    @spanlog.trace
+    async def agent() -> None:
+        with spanlog.start_span("step"):
+            await client.call("chat.completions.create", model="unauthorized", messages=client.HI)
+
+    with pytest.raises(client.package.AuthenticationError) as caught:
+        await agent()
+    assert client.KEY in str(caught.value)
+    spans = traces()[-1].data.spans
+    assert [span.status.status_code for span in spans] == ["ERROR"] * 3
+    assert all("[redacted]" in span.status.description for span in spans)
+    assert client.KEY.encode() not in stored()

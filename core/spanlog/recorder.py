@@ -336,10 +336,12 @@ class Recorder:
 
     def _settle(self, batch: list[LiveSpan | TraceRecord]) -> None:
         """Do the reading that was put off when a span ended. Open spans are their thread's."""
+        from spanlog.spans import LiveSpan
+
         for span in batch:
-            if getattr(span, "_pending", None) and span.end_time_ns is not None:  # type: ignore[union-attr]
+            if isinstance(span, LiveSpan) and span.end_time_ns is not None:
                 try:
-                    span.settle()  # type: ignore[union-attr]
+                    span.settle()
                 except Exception as error:  # noqa: BLE001 - raised under our own tests only
                     self._error = error
 

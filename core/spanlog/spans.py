@@ -305,6 +305,7 @@ class TraceRecord:
         "request_preview",
         "request_time",
         "response_preview",
+        "secrets",
         "state",
         "tags",
         "trace_id",
@@ -324,6 +325,7 @@ class TraceRecord:
         self.request_preview: str | None = None
         self.response_preview: str | None = None
         self.state: str | None = None
+        self.secrets: set[str] = set()  # which errors may repeat
         self.dropped = False
         self.dropped_spans = 0
 
@@ -495,17 +497,26 @@ class LiveSpan(Span):
         return (time.perf_counter_ns() + self._trace.clock - self.start_time_ns) / 1e9
 
     def redact(self, secrets: Iterable[str]) -> None:
-        """Take secrets out of what was recorded of an error."""
+        """Take secrets out of what is recorded of errors, here and in all spans of the trace.
 
-        def clean(value: Any) -> Any:
-            text = capture(value).decode()
-            for secret in secrets:
-                text = text.replace(secret, "[redacted]")
-            return decode(text)
+        The spans above this one record the same error as it passes through them.
+        """
+        self._trace.secrets.update(secrets)
 
-        self._message = clean(self._message)
-        self._attributes = clean(self._attributes)
-        self._events = [SpanEvent(e.name, clean(e.attributes), e.timestamp) for e in self._events]
+    def settle(self) -> None:
+        """Do the reading that was put off, and take out secrets that an error may repeat."""
+        super().settle()
+        if self._code == "ERROR" and self._trace.secrets:
+            self._message = self._clean(self._message)
+            self._attributes = self._clean(self._attributes)
+            for event in self._events:
+                event.attributes = self._clean(event.attributes)
+
+    def _clean(self, value: Any) -> Any:
+        text = before = capture(value).decode()
+        for secret in tuple(self._trace.secrets):
+            text = text.replace(secret, "[redacted]")
+        return value if text is before or text == before else decode(text)
 
     def forget_content(self) -> None:
         """Let go of inputs and outputs, for want of room."""

@@ -129,7 +129,7 @@ def _fail(client: Any, span: LiveSpan, error: BaseException) -> None:
     span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
     request = _of(told.get("response"), "request", "request_info")
     proofs = [*filter(None, [client.api_key]), *secrets(request)]
-    span.put_off(lambda span: span.redact(proofs))
+    span.redact(proofs)
     span.fail(error)
 
 
