@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 
 import spanlog
-from cassettes import Exchange, Sdk
+from cassettes import Exchange, Said, Sdk
 from mistral_calls import package
 from openai_cassettes import clients, recorded, said
 
@@ -22,12 +22,12 @@ class _Resource:
 
     def __init__(self, resource: Any, whole: str, streamed: str, *, sync: bool) -> None:
         form = "" if sync else "_async"
-        self._whole = getattr(resource, whole + form)
-        self._streamed = getattr(resource, streamed + form, None)
+        self._resource = resource
+        self._whole, self._streamed = whole + form, streamed + form
 
-    def create(self, *, stream: bool = False, **asked: Any) -> Any:
-        method = self._streamed if stream else self._whole
-        asked = {_ARGUMENTS.get(name, name): value for name, value in asked.items()}
+    def create(self, *, stream: bool = False, extra_body: Json) -> Any:
+        method = getattr(self._resource, self._streamed if stream else self._whole)
+        asked = {_ARGUMENTS.get(name, name): value for name, value in extra_body.items()}
         known = inspect.signature(method).parameters
         return method(**{name: value for name, value in asked.items() if name in known})
 
@@ -44,7 +44,19 @@ class _Client:
         self.close = self._http.close if sync else self._http.aclose
 
 
+def _said(route: str, exchange: Exchange) -> Said:
+    """Return what a reply says; some tell of cached tokens under a name of Mistral's own."""
+    found = said(route, exchange)
+    for told in (*exchange.events, exchange.answered or {}):
+        cached = (told.get("usage") or {}).get("num_cached_tokens")
+        if cached is not None:
+            found.usage["gen_ai.usage.cache_read.input_tokens"] = cached
+    return found
+
+
 def _mistral() -> Sdk:
+    base = package(".basesdk")
+
     def client(exchange: Exchange, url: str, prefix: str, sync: bool) -> Any:
         key = "mistral", url, sync
         if key not in clients:
@@ -61,10 +73,10 @@ def _mistral() -> Sdk:
         client,
         {"v1/chat/completions": "chat.create", "v1/embeddings": "embeddings.create"},
         "v1",
-        said,
+        _said,
         recorded,
         validate,
-        Exception,
+        (vars(base).get("errors") or base.models).SDKError,
     )
 
 

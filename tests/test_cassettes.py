@@ -7,6 +7,7 @@ model, which says what the recorded body says. What it says is read here by a re
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -233,9 +234,10 @@ class Counts:
 
     def lines(self) -> Iterator[str]:
         """Yield the report's lines."""
-        for where, count in sorted(self.replayed.items()):
+        for where in sorted({*self.replayed, *(where for where, _ in self.left_out)}):
             out = [f"{n} {why}" for (w, why), n in sorted(self.left_out.items()) if w == where]
-            yield f"{where}: {count} exchanges replayed, {self.spans[where]} calls of a model" + (
+            replayed = f"{self.replayed[where]} exchanges replayed"
+            yield f"{where}: {replayed}, {self.spans[where]} calls of a model" + (
                 f"; left out: {', '.join(out)}" if out else ""
             )
 
@@ -304,9 +306,15 @@ def test_a_recording_is_the_same_traced_and_its_spans_say_what_it_says(
         traced = run()
     finally:
         sdk.autolog(disable=True)
+    if any(outcome.skipped for outcome in traced):
+        gc.collect()  # a stream that the SDK could not read to its end is left to the collector
+        loop.run_until_complete(asyncio.sleep(0.01))
     spanlog.flush()
     found = [
-        span for trace in spanlog.search_traces(return_type="list") for span in trace.data.spans
+        span
+        for trace in spanlog.search_traces(return_type="list")
+        for span in trace.data.spans
+        if span.get_attribute("server.address") is not None  # else the SDK has not sent it
     ]
     spans = iter(sorted(found, key=lambda span: span.start_time_ns))
     for before, after in zip(untraced, traced, strict=True):
