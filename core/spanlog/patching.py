@@ -286,8 +286,13 @@ class Integration:
         self._patches: dict[Target, _Patch | _InPlace] = {}
         self._awaited: set[str] = set()
 
-    def autolog(self, log_traces: bool, disable: bool, silent: bool) -> None:
-        """Turn tracing of the library on or off, at the user's explicit wish.
+    def autolog(self, log_traces: bool = True, disable: bool = False, silent: bool = False) -> None:
+        """Trace the calls made with this library: `spanlog.<library>.autolog()`.
+
+        Args:
+            log_traces: False turns tracing off and puts the library's own functions back.
+            disable: True does the same; both are there because MLflow has both.
+            silent: True keeps warnings about the library to itself.
 
         Raises:
             ImportError: The library is not installed.

@@ -92,17 +92,4 @@ integration = stainless(
     ],
     _provider,
 )
-
-
-def autolog(log_traces: bool = True, disable: bool = False, silent: bool = False) -> None:
-    """Trace the calls made with Anthropic's SDK.
-
-    Args:
-        log_traces: False turns tracing off and puts the SDK's own functions back.
-        disable: True does the same; both are there because MLflow has both.
-        silent: True keeps warnings about the SDK to itself.
-
-    Raises:
-        ImportError: The SDK is not installed.
-    """
-    integration.autolog(log_traces, disable, silent)
+autolog = integration.autolog

@@ -376,17 +376,4 @@ integration = Integration(
     Target("botocore.client:BaseClient._make_api_call", records(_begin)),
     Target("aiobotocore.client:AioBaseClient._make_api_call", records(_begin)),
 )
-
-
-def autolog(log_traces: bool = True, disable: bool = False, silent: bool = False) -> None:
-    """Trace the calls of Amazon Bedrock made with boto3, aioboto3 and aiobotocore.
-
-    Args:
-        log_traces: False turns tracing off and puts botocore's own functions back.
-        disable: True does the same; both are there because MLflow has both.
-        silent: True keeps warnings about botocore to itself.
-
-    Raises:
-        ImportError: boto3 is not installed.
-    """
-    integration.autolog(log_traces, disable, silent)
+autolog = integration.autolog

@@ -369,17 +369,4 @@ integration = Integration(
     Target(f"{_SDK}._gaos.basesdk:BaseSDK.do_request", records(_begin_interaction)),
     Target(f"{_SDK}._gaos.basesdk:AsyncBaseSDK.do_request_async", records(_begin_interaction)),
 )
-
-
-def autolog(log_traces: bool = True, disable: bool = False, silent: bool = False) -> None:
-    """Trace the calls made with Google's Gen AI SDK.
-
-    Args:
-        log_traces: False turns tracing off and puts the SDK's own functions back.
-        disable: True does the same; both are there because MLflow has both.
-        silent: True keeps warnings about the SDK to itself.
-
-    Raises:
-        ImportError: The SDK is not installed.
-    """
-    integration.autolog(log_traces, disable, silent)
+autolog = integration.autolog

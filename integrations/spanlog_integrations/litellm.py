@@ -543,17 +543,4 @@ integration = Integration(
     Target("litellm.router:Router.async_function_with_fallbacks", records(_routed)),
     Target("concurrent.futures.thread:ThreadPoolExecutor.submit", _submit),
 )
-
-
-def autolog(log_traces: bool = True, disable: bool = False, silent: bool = False) -> None:
-    """Trace the calls made with LiteLLM.
-
-    Args:
-        log_traces: False turns tracing off and puts LiteLLM's own functions back.
-        disable: True does the same; both are there because MLflow has both.
-        silent: True keeps warnings about LiteLLM to itself.
-
-    Raises:
-        ImportError: LiteLLM is not installed.
-    """
-    integration.autolog(log_traces, disable, silent)
+autolog = integration.autolog

@@ -341,17 +341,4 @@ integration = Integration(
     ),
     Target("mistralai.extra.run.context:create_function_result", records(_begin_function)),
 )
-
-
-def autolog(log_traces: bool = True, disable: bool = False, silent: bool = False) -> None:
-    """Trace the calls made with Mistral's SDK.
-
-    Args:
-        log_traces: False turns tracing off and puts the SDK's own functions back.
-        disable: True does the same; both are there because MLflow has both.
-        silent: True keeps warnings about the SDK to itself.
-
-    Raises:
-        ImportError: The SDK is not installed.
-    """
-    integration.autolog(log_traces, disable, silent)
+autolog = integration.autolog

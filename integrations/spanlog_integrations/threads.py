@@ -92,14 +92,4 @@ integration = Integration(
     Target("concurrent.futures.process:ProcessPoolExecutor.submit", _submit_process),
     Target("threading:Thread.start", _start),
 )
-
-
-def autolog(log_traces: bool = True, disable: bool = False, silent: bool = False) -> None:
-    """Carry the current span into threads, thread pools and process pools.
-
-    Args:
-        log_traces: False turns it off and puts Python's own functions back.
-        disable: True does the same; both are there because MLflow has both.
-        silent: Taken for the sake of sameness; there is nothing to warn of.
-    """
-    integration.autolog(log_traces, disable, silent)
+autolog = integration.autolog
