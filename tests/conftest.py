@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spanlog.entities import Trace
+
+# LiteLLM looks at these when it is imported: tests download no prices and no tokenizers.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 # Imported by tests before it is their plugin.
 pytest.register_assert_rewrite("openai_calls")

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spanlog.spans import LiveSpan
 
+_CACHED = {
+    "cache_read_input_tokens": "gen_ai.usage.cache_read.input_tokens",
+    "cache_creation_input_tokens": "gen_ai.usage.cache_creation.input_tokens",
+}
 _COUNTS = {
+    **_CACHED,
     "prompt_tokens": "gen_ai.usage.input_tokens",
     "input_tokens": "gen_ai.usage.input_tokens",
     "completion_tokens": "gen_ai.usage.output_tokens",
@@ -19,6 +24,7 @@ _COUNTS = {
 }
 _INPUT_DETAILS = {
     "cached_tokens": "gen_ai.usage.cache_read.input_tokens",
+    "cache_creation_tokens": "gen_ai.usage.cache_creation.input_tokens",  # LiteLLM
     "cache_write_tokens": "gen_ai.usage.cache_creation.input_tokens",
     "audio_tokens": "gen_ai.usage.audio.input_tokens",
     "image_tokens": "gen_ai.usage.image.input_tokens",
@@ -32,10 +38,6 @@ _OUTPUT_DETAILS = {
     "text_tokens": "gen_ai.usage.text.output_tokens",
     "accepted_prediction_tokens": "openai.usage.accepted_prediction_tokens",
     "rejected_prediction_tokens": "openai.usage.rejected_prediction_tokens",
-}
-_CACHED = {
-    "cache_read_input_tokens": "gen_ai.usage.cache_read.input_tokens",
-    "cache_creation_input_tokens": "gen_ai.usage.cache_creation.input_tokens",
 }
 # Google's names, of generateContent and of interactions. What several names tell is added up:
 # those of the output leave out the thoughts, those of the input what was put in by tools.
@@ -96,7 +98,7 @@ def anthropic_usage(span: LiveSpan, usage: Any) -> None:
     if "input_tokens" in told:
         sums["input_tokens"] = told["input_tokens"] + sum(cached.values())
         sums["total_tokens"] = sums["input_tokens"] + told.get("output_tokens", 0)
-    _count(span, {**told, **sums}, {**_COUNTS, **_CACHED})
+    _count(span, {**told, **sums}, _COUNTS)
     _count(span, usage.get("output_tokens_details") or {}, _OUTPUT_DETAILS)
 
 

@@ -74,35 +74,19 @@ _OBJECTS = frozenset(
     }
 )
 _SECRET = re.compile(
-    r"api_?key|access_key|private_key|oci_key|secret|passw|credential|headers?$|^authorization$"
+    r"api[_-]?key|access_key|private_key|oci_key|secret|passw|credential|headers?$|^authorization$"
     r"|^token$|(access|ad|auth|bearer|hf|id|identity|refresh|security|session)_token|token_provider",
     re.IGNORECASE,
 )
 # Environment variables that hold secrets: only looked at to take them out of an error's texts.
 _SECRET_VARIABLE = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
-_USAGE = {
-    "cache_read_input_tokens": "gen_ai.usage.cache_read.input_tokens",
-    "cache_creation_input_tokens": "gen_ai.usage.cache_creation.input_tokens",
-}
-_INPUT_DETAILS = {"cache_creation_tokens": "gen_ai.usage.cache_creation.input_tokens"}
+# What LiteLLM tells beside a reply, and where it keeps the provider's id of the request.
 _HIDDEN = {
     "response_cost": "litellm.response_cost",
     "cache_hit": "litellm.cache_hit",
     "model_id": "litellm.model_id",
-    "provider_response_model": "gen_ai.response.model",
 }
-
-
-def _response(span: LiveSpan, reply: Json) -> None:
-    """Record what a reply says of itself."""
-    _chat.response(span, reply)
-    _chat.facts(span, reply.get("usage"), _USAGE)
-    _chat.facts(span, (reply.get("usage") or {}).get("prompt_tokens_details"), _INPUT_DETAILS)
-
-
-def _responses_response(span: LiveSpan, reply: Json) -> None:
-    openai.responses_response(span, reply)
-    _chat.facts(span, reply.get("usage"), _USAGE)
+_REQUEST_IDS = ("llm_provider-x-request-id", "llm_provider-request-id", "x-request-id")
 
 
 def _told(reply: Json) -> Json:
@@ -134,7 +118,7 @@ class Operation:
     span_type: str
     positional: tuple[str, ...]
     request: Callable[[LiveSpan, Mapping[str, Any]], None] = _chat.request
-    response: Callable[[LiveSpan, Json], None] = _response
+    response: Callable[[LiveSpan, Json], None] = _chat.response
     fold: Callable[[Sequence[Json]], Json] = _fold
 
 
@@ -150,7 +134,7 @@ _OPERATIONS = {
         "chat",
         SpanType.CHAT_MODEL,
         ("input", "model"),
-        response=_responses_response,
+        response=openai.responses_response,
         fold=openai.fold_responses,
     ),
     "anthropic_messages": Operation(
@@ -260,26 +244,73 @@ def _provider_and_model(given: Mapping[str, Any]) -> tuple[str | None, str | Non
 
 
 class _Recorded(Recording):
-    """A call that is recorded."""
+    """A call that is recorded; one of which the calls of models are parts is no more than this."""
 
     span: _Span
 
-    def __init__(self, name: str, span_type: str, asked: _Asked) -> None:
+    def __init__(self, name: str, span_type: str, operation: Operation, asked: _Asked) -> None:
         about = f"{name} {asked.model}" if asked.model else name
         span = _Span(about, span_type, current_span(), wire(asked.inputs, _chat.UNSENT))
         span.whole, span.function = False, None
         super().__init__(span)
-        self._given = asked
+        self._operation = operation
         self._secrets = asked.secrets
+        if asked.model:
+            span.set_attribute("gen_ai.request.model", asked.model)
 
-    def asked(self) -> None:
-        if self._given.model:
-            self.span.set_attribute("gen_ai.request.model", self._given.model)
+    def reply(self, result: Any) -> Any:
+        if _is_stream(result):
+            return Worked(result, self._watch(self._read_events, self._kept))
+        http = getattr(result, "response", None)
+        if hasattr(type(http), "iter_bytes"):
+            self._hear(http)
+            return result
+        outputs = wire(result)
+        self.span.keep_outputs(outputs)
+        self.span.put_off(lambda span: self._read(span, orjson.loads(outputs)))
+        self.span.end()
+        return result
+
+    def _watch(
+        self, read: Callable[[LiveSpan, list[bytes]], None], keep: Callable[[Any], bytes]
+    ) -> Watch:
+        def passed(span: LiveSpan, pieces: list[bytes], stopped: bool) -> None:
+            if stopped:
+                span.set_attribute("spanlog.stream.completed", False)
+            read(span, pieces)
+
+        return Watch(self.span, passed, keep=keep, fail=lambda _, error: self.failed(error))
+
+    def _hear(self, http: Any) -> None:
+        """Record a reply in bytes, which is sound."""
+
+        def read(span: LiveSpan, pieces: list[bytes]) -> None:
+            span.set_outputs(b"".join(pieces))
+
+        if request_id := _http.request_id(http):
+            self.span.set_attribute("http.response.request_id", request_id)
+        if http.is_closed:
+            content = http.content
+            self.span.put_off(lambda span: read(span, [content]))
+            self.span.end()
+        else:
+            watch_body(http, self._watch(read, bytes))
+
+    def _kept(self, piece: Any) -> bytes:
+        """Take a piece as it is now: the next may be the same object."""
+        return piece if isinstance(piece, bytes) else wire(piece)
+
+    def _read_events(self, span: LiveSpan, pieces: list[bytes]) -> None:
+        span.set_attribute("spanlog.stream.chunks", len(pieces))
+        if events := _events(pieces):
+            reply = self._operation.fold(events)
+            span.set_outputs(reply)
+            self._read(span, reply)
+
+    def _read(self, span: LiveSpan, reply: Any) -> None:
+        """Record facts of a reply."""
 
     def failed(self, error: BaseException) -> None:
-        self._fail(self.span, error)
-
-    def _fail(self, span: LiveSpan, error: BaseException) -> None:
         chain = list(_chain(error))
         told = [vars(one) for one in chain]
         facts = {
@@ -290,16 +321,21 @@ class _Recorded(Recording):
             ),
             "error.body": _first(held.get("body") for held in told),
         }
-        span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
-        self._provider(vars(error).get("llm_provider"))
-        span.record_exception(error)
-        span.redact([*self._secrets, *_known_secrets(), *_sent_secrets(told)])
-        span.end()
+        self.span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
+        self.span.record_exception(error)
+        self.span.redact([*self._secrets, *_known_secrets(), *_sent_secrets(told)])
+        self.span.end()
 
-    def _provider(self, name: Any) -> None:
-        if isinstance(name, str) and name and name != _CACHED:
-            known = _PROVIDERS.get(name) or _PROVIDERS.get(name.partition("-")[0]) or name
-            self.span.set_attribute("gen_ai.provider.name", known)
+
+def _is_stream(result: Any) -> bool:
+    return hasattr(type(result), "__anext__") or hasattr(type(result), "__next__")
+
+
+def _events(pieces: Sequence[bytes]) -> list[Json]:
+    """Return what the pieces of a stream say; those of messages are as on the wire."""
+    if all(piece.startswith(b"{") for piece in pieces):
+        return [orjson.loads(piece) for piece in pieces]
+    return _sse.parse(b"".join(pieces)).data
 
 
 def _first(values: Iterator[Any]) -> Any:
@@ -334,134 +370,60 @@ class _ModelCall(_Recorded):
     """A call of a model."""
 
     def __init__(self, operation: Operation, asked: _Asked) -> None:
-        super().__init__(operation.name, operation.span_type, asked)
+        super().__init__(operation.name, operation.span_type, operation, asked)
         self.span.whole = not asked.inputs.get("fallbacks")
-        self._operation = operation
+        self._given = asked
+        self._has_provider = False
         self._answered: str | None = None
 
     def asked(self) -> None:
-        super().asked()
+        given = self._given
+        del self._given
         self.span.set_attribute("gen_ai.operation.name", self._operation.name)
-        self._provider(self._given.provider)
-        inputs = self._given.inputs
-        address = inputs.get("api_base") or inputs.get("base_url")
+        self._provider(given.provider)
+        address = given.inputs.get("api_base") or given.inputs.get("base_url")
         if isinstance(address, str) and (host := urlsplit(address).hostname):
             self.span.set_attribute("server.address", host)
-        self._operation.request(self.span, inputs)
-        del self._given
+        self._operation.request(self.span, given.inputs)
+
+    def _provider(self, name: Any) -> None:
+        """Record the provider that the program names, else the one that LiteLLM tells of."""
+        if isinstance(name, str) and name not in ("", _CACHED) and not self._has_provider:
+            self._has_provider = True
+            known = _PROVIDERS.get(name) or _PROVIDERS.get(name.partition("-")[0]) or name
+            self.span.set_attribute("gen_ai.provider.name", known)
 
     def reply(self, result: Any) -> Any:
-        self._provider(getattr(result, "custom_llm_provider", None))
-        hidden = getattr(result, "_hidden_params", None)
-        self._hidden(self.span, hidden)
-        if _is_stream(result):
-            return Worked(result, self._watch(hidden))
-        http = getattr(result, "response", None)
-        if hasattr(type(http), "iter_bytes"):
-            self._hear(http)
-            return result
-        outputs = wire(result)
-        self.span.keep_outputs(outputs)
-        self.span.put_off(lambda span: self._read(span, orjson.loads(outputs)))
-        self.span.end()
-        return result
+        provider = getattr(result, "custom_llm_provider", None)
+        self._provider(provider)
+        if provider == _CACHED:
+            self.span.set_attribute("litellm.cache_hit", True)
+        self._beside(getattr(result, "_hidden_params", None) or {})
+        return super().reply(result)
 
-    def _watch(self, hidden: Any) -> Watch:
-        def keep(piece: Any) -> bytes:
-            self._model_of(piece)
-            return _kept(piece)
-
-        def read(span: LiveSpan, pieces: list[bytes], stopped: bool) -> None:
-            if stopped:
-                span.set_attribute("spanlog.stream.completed", False)
-            span.set_attribute("spanlog.stream.chunks", len(pieces))
-            if events := _events(pieces):
-                reply = self._operation.fold(events)
-                span.set_outputs(reply)
-                self._read(span, reply)
-            self._hidden(span, hidden)
-            if self._answered:
-                span.set_attribute("gen_ai.response.model", self._answered)
-
-        return Watch(self.span, read, keep=keep, fail=self._fail)
-
-    def _model_of(self, piece: Any) -> None:
-        """Note the model that answers: a stream's chunks name the one that was asked."""
-        hidden = getattr(piece, "_hidden_params", None)
-        if not self._answered and hidden:
-            self._answered = hidden.get("provider_response_model")
-
-    def _hear(self, http: Any) -> None:
-        """Record a reply in bytes, which is sound."""
-
-        def read(span: LiveSpan, pieces: list[bytes], stopped: bool) -> None:
-            if stopped:
-                span.set_attribute("spanlog.stream.completed", False)
-            span.set_outputs(b"".join(pieces))
-
-        if request_id := _http.request_id(http):
+    def _beside(self, hidden: Mapping[str, Any]) -> None:
+        """Record what LiteLLM tells beside the reply."""
+        self._provider(hidden.get("custom_llm_provider"))
+        _chat.facts(self.span, {name: hidden.get(name) for name in _HIDDEN}, _HIDDEN)
+        headers = hidden.get("additional_headers") or {}
+        if request_id := _first(headers.get(name) for name in _REQUEST_IDS):
             self.span.set_attribute("http.response.request_id", request_id)
-        if http.is_closed:
-            content = http.content
-            self.span.put_off(lambda span: read(span, [content], stopped=False))
-            self.span.end()
-        else:
-            watch_body(http, Watch(self.span, read, fail=self._fail))
+
+    def _kept(self, piece: Any) -> bytes:
+        # A stream's chunks name the model that was asked; the one that answers is told beside.
+        if not self._answered and (hidden := getattr(piece, "_hidden_params", None)):
+            self._answered = hidden.get("provider_response_model")
+        return super()._kept(piece)
 
     def _read(self, span: LiveSpan, reply: Any) -> None:
         if isinstance(reply, dict):
             self._operation.response(span, _told(reply))
+        if self._answered:
+            span.set_attribute("gen_ai.response.model", self._answered)
 
-    def _hidden(self, span: LiveSpan, hidden: Any) -> None:
-        """Record what LiteLLM tells beside the reply."""
-        if hidden is None:
-            return
-        self._provider(hidden.get("custom_llm_provider"))
-        if hidden.get("custom_llm_provider") == _CACHED:
-            span.set_attribute("litellm.cache_hit", True)
-        told = {name: hidden.get(name) for name in _HIDDEN}
-        _chat.facts(span, told, _HIDDEN)
-        headers = hidden.get("additional_headers") or {}
-        names = ("llm_provider-x-request-id", "llm_provider-request-id", "x-request-id")
-        if request_id := _first(headers.get(name) for name in names):
-            span.set_attribute("http.response.request_id", request_id)
-
-
-def _is_stream(result: Any) -> bool:
-    return hasattr(type(result), "__anext__") or hasattr(type(result), "__next__")
-
-
-def _kept(piece: Any) -> bytes:
-    """Take a piece as it is now: the next may be the same object. Messages come as on the wire."""
-    return piece if isinstance(piece, bytes) else wire(piece)
-
-
-def _events(pieces: Sequence[bytes]) -> list[Json]:
-    """Return what the pieces of a stream say."""
-    if all(piece.startswith(b"{") for piece in pieces):
-        return [orjson.loads(piece) for piece in pieces]
-    return _sse.parse(b"".join(pieces)).data
-
-
-class _Group(_Recorded):
-    """A call of which the calls of models are parts: a router's, or a batch."""
-
-    def __init__(self, name: str, asked: _Asked, operation: Operation = _CHAT) -> None:
-        super().__init__(name, SpanType.CHAIN, asked)
-        self._operation = operation
-
-    def reply(self, result: Any) -> Any:
-        if _is_stream(result):
-            return Worked(result, Watch(self.span, self._read, keep=_kept, fail=self._fail))
-        http = getattr(result, "response", None)
-        self.span.finish(None if hasattr(type(http), "iter_bytes") else wire(result))
-        return result
-
-    def _read(self, span: LiveSpan, pieces: list[bytes], stopped: bool) -> None:
-        if stopped:
-            span.set_attribute("spanlog.stream.completed", False)
-        if events := _events(pieces):
-            span.set_outputs(self._operation.fold(events))
+    def failed(self, error: BaseException) -> None:
+        self._provider(vars(error).get("llm_provider"))
+        super().failed(error)
 
 
 def _model_call(operation: Operation) -> Callable[[Call], Recording | None]:
@@ -476,7 +438,7 @@ def _model_call(operation: Operation) -> Callable[[Call], Recording | None]:
 
 
 def _batch(name: str) -> Callable[[Call], Recording]:
-    return lambda call: _Group(name, _Asked(call, ("model", "messages")))
+    return lambda call: _Recorded(name, SpanType.CHAIN, _CHAT, _Asked(call, _CHAT.positional))
 
 
 def _routed(call: Call) -> Recording | None:
@@ -488,7 +450,7 @@ def _routed(call: Call) -> Recording | None:
     again = isinstance(above, _Span) and above.function == function
     if operation is None or again:
         return None
-    group = _Group("router", _Asked(call, operation.positional), operation)
+    group = _Recorded("router", SpanType.CHAIN, operation, _Asked(call, operation.positional))
     group.span.function = function
     return group
 
