@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import functools
 import gc
 import importlib
 import inspect
@@ -13,6 +15,8 @@ import socket
 import sys
 import textwrap
 import threading
+import traceback
+import typing
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -267,6 +271,155 @@ def test_signatures_docs_and_pickles_are_the_librarys_own(fake: Fake) -> None:
     assert bound(7) == 7
     assert isinstance(vars(library.Client)["static"], staticmethod)
     assert isinstance(vars(library.Client)["of_class"], classmethod)
+
+
+IN_PLACE = '''
+import functools
+
+def main(value, *rest, scale: int = 2, **more):
+    """Multiply."""
+    if isinstance(value, BaseException):
+        raise value
+    return value, rest, scale, more
+
+alias = main
+
+async def later(value, scale: int = 2):
+    """Multiply later."""
+    return main(value, scale=scale)
+
+def decorate(function):
+    call = stand_in = function
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return (call or stand_in)(*args, **kwargs)
+    return wrapper
+
+@decorate
+def closed(value, scale: int = 2):
+    return main(value, scale=scale)
+'''
+CHANGED = ("main", "alias", "later", "closed")
+
+
+@pytest.fixture
+def placed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Integration]]:
+    """Give a library of which the code of functions is changed in place, and its integration."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    name = f"placed{next(_numbers)}"
+    (tmp_path / f"{name}.py").write_text(IN_PLACE)
+    wrapper = records(lambda call: None if current_span() else Recording(LiveSpan("call")))
+    targets = [Target(f"{name}:{function}", wrapper, in_place=True) for function in CHANGED]
+    integration = Integration("fake", name, "x", *targets)
+    yield importlib.import_module(name), integration
+    integration.switch(False)
+    sys.modules.pop(name, None)
+
+
+def run(function: Any, *args: Any, **kwargs: Any) -> Any:
+    result = function(*args, **kwargs)
+    return asyncio.run(result) if inspect.iscoroutine(result) else result
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_function_changed_in_place_is_recorded_by_whatever_reference_it_is_called(
+    placed: tuple[Any, Integration], traces: Callable[[], list[Trace]], name: str
+) -> None:
+    library, integration = placed
+    taken = getattr(library, name)
+    partial = functools.partial(taken, scale=3)
+    wrapped = functools.wraps(taken)(lambda *args, **kwargs: taken(*args, **kwargs))
+    code, held = taken.__code__, dict(vars(taken))
+    argument, error = [1], ValueError("mine")
+    for times in (1, 2):
+        integration.switch(True)
+        integration.switch(True)
+        later_wrapped = functools.wraps(taken)(lambda *args, **kwargs: taken(*args, **kwargs))
+        for function in (taken, getattr(library, name), partial, wrapped, later_wrapped):
+            assert run(function, argument)[0] is argument
+        with pytest.raises(ValueError, match="mine") as caught:
+            run(taken, error)
+        assert caught.value is error
+        assert error.__context__ is None
+        assert len(traces()) == 6 * times
+        integration.switch(False)
+        assert taken.__code__ is code
+        assert vars(taken) == held
+        assert inspect.signature(later_wrapped) == inspect.signature(taken)
+        assert run(later_wrapped, 1)[0] == 1
+        assert len(traces()) == 6 * times
+
+
+def test_a_function_changed_in_place_looks_as_before(placed: tuple[Any, Integration]) -> None:
+    library, integration = placed
+    facts = (
+        inspect.signature,
+        inspect.getfullargspec,
+        inspect.iscoroutinefunction,
+        inspect.getsource,
+        inspect.getdoc,
+        lambda f: inspect.getclosurevars(f).nonlocals,
+        inspect.unwrap,
+        typing.get_type_hints,
+        pickle.dumps,
+        copy.deepcopy,
+        repr,
+        lambda f: (f.__name__, f.__qualname__, f.__defaults__, f.__kwdefaults__, f.__module__),
+        lambda f: (f.__code__.co_name, f.__code__.co_filename, f.__code__.co_firstlineno),
+    )
+
+    def seen() -> list[Any]:
+        return [[fact(getattr(library, name)) for fact in facts] for name in CHANGED]
+
+    before = seen()
+    integration.switch(True)
+    assert seen() == before
+    assert pickle.loads(pickle.dumps(library.main)) is library.main
+
+
+def test_the_stack_of_an_error_shows_the_lines_of_a_function_changed_in_place(
+    placed: tuple[Any, Integration],
+) -> None:
+    library, integration = placed
+    integration.switch(True)
+    for name in CHANGED:
+        with pytest.raises(ValueError, match="mine") as caught:
+            run(getattr(library, name), ValueError("mine"))
+        frames = traceback.extract_tb(caught.value.__traceback__)
+        assert frames[-1].line == "raise value"
+        assert all(frame.line for frame in frames)
+
+
+def test_a_coroutine_outlives_the_change_of_its_function(
+    placed: tuple[Any, Integration], traces: Callable[[], list[Trace]]
+) -> None:
+    library, integration = placed
+    before = library.later(1)
+    integration.switch(True)
+    during = library.later(2)
+    assert during.__qualname__ == "later"
+    integration.switch(False)
+    assert [asyncio.run(work)[0] for work in (before, during)] == [1, 2]
+    assert traces() == []
+    integration.switch(True)
+    with pytest.warns(RuntimeWarning, match="coroutine 'later' was never awaited"):
+        del [library.later(3)][0]
+    assert traces() == []
+
+
+def test_code_that_another_has_put_in_a_function_since_stays(
+    placed: tuple[Any, Integration], traces: Callable[[], list[Trace]]
+) -> None:
+    library, integration = placed
+    integration.switch(True)
+    library.main.__code__ = theirs = (lambda *args, **kwargs: "theirs").__code__
+    integration.switch(False)
+    assert library.main.__code__ is theirs
+    integration.switch(True)
+    assert library.main(1) == "theirs"
+    assert traces() == []
 
 
 class Broken(Recording):

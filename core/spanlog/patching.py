@@ -75,6 +75,7 @@ class Target:
 
     A program that has taken a function out of its module, as by `from module import function`,
     does not look for it there again. `in_place` covers that: the function stays, its code changes.
+    It is for functions and coroutine functions, not for generators.
     """
 
     at: str
@@ -228,7 +229,6 @@ class _InPlace:
             function.__closure__,
         )
         twin.__kwdefaults__, twin.__qualname__ = function.__kwdefaults__, function.__qualname__
-        vars(twin).update(vars(function))
 
         def call(*args: Any, **kwargs: Any) -> Any:
             return wrapper(twin, None, args, kwargs)
@@ -238,7 +238,7 @@ class _InPlace:
         function.__code__ = self._code = self._calling(call)
 
     def _calling(self, call: Callable[..., Any]) -> CodeType:
-        is_async = inspect.iscoroutinefunction(self.function)
+        is_async = self._original.co_flags & inspect.CO_COROUTINE
         source = _STAND_IN.format(
             outside=", ".join(f"_{number}" for number in range(len(self._original.co_freevars))),
             kind="async def" if is_async else "def",
@@ -251,6 +251,7 @@ class _InPlace:
             co_consts=tuple(call if const == "call" else const for const in code.co_consts),
             co_filename=self._original.co_filename,
             co_firstlineno=self._original.co_firstlineno,
+            co_freevars=self._original.co_freevars,
             co_name=self._original.co_name,
         )
 
