@@ -82,3 +82,9 @@ def stored(tmp_path: Path) -> Callable[[], bytes]:
         return b"".join(path.read_bytes() for path in tmp_path.glob("spanlog.db*"))
 
     return read
+
+
+@pytest.fixture
+def content_inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have binary content stay where it is in inputs and outputs, to be compared."""
+    monkeypatch.setattr(config, "attachment_bytes", 10**9)

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 boto3 = pytest.importorskip("boto3")
 pytest.importorskip("yaml")
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"there are no recordings in {FOLDER}")
+pytestmark = [
+    pytest.mark.usefixtures("content_inline"),
+    pytest.mark.skipif(not FOLDER.is_dir(), reason=f"there are no recordings in {FOLDER}"),
+]
 
 from botocore.config import Config  # noqa: E402
 from botocore.eventstream import EventStreamBuffer  # noqa: E402

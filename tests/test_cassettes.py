@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("yaml")
 pytestmark = [
+    pytest.mark.usefixtures("content_inline"),
     pytest.mark.skipif(not FOLDER.is_dir(), reason=f"there are no recordings in {FOLDER}"),
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings"),  # of the SDK's streams
 ]
