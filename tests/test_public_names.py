@@ -67,6 +67,12 @@ def test_the_integrations_are_the_modules_on_disk():
     assert sorted(spanlog.INTEGRATIONS) == sorted(file.stem for file in files)
 
 
+@pytest.mark.parametrize("name", sorted({*spanlog.INTEGRATIONS} - {"threads"}))
+def test_every_integration_is_tested_on_its_oldest_and_its_newest_version(name):
+    pins = (Path(__file__).parent / "environments").glob(f"{name}-*.txt")
+    assert len(list(pins)) >= 2
+
+
 @pytest.mark.parametrize("name", spanlog.INTEGRATIONS)
 def test_every_integration_is_turned_on_in_the_same_way(name):
     autolog = getattr(spanlog, name).autolog
