@@ -44,6 +44,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(recorder, "dropped_spans", 0)
     monkeypatch.setattr(recorder, "dropped_traces", 0)
     monkeypatch.setattr(recorder, "last_trace_id", None)
+    monkeypatch.setattr(recorder, "_open", {})  # what a test leaves open is not the next one's
     context.CURRENT.set(None)
     context.SCOPE.set(None)
     spanlog.set_tracking_uri(str(tmp_path / "spanlog.db"))

@@ -254,9 +254,12 @@ class _Recorded(Recording):
         span.whole, span.function = False, None
         super().__init__(span)
         self._operation = operation
+        self._given = asked
         self._secrets = asked.secrets
-        if asked.model:
-            span.set_attribute("gen_ai.request.model", asked.model)
+
+    def asked(self) -> None:
+        if self._given.model:
+            self.span.set_attribute("gen_ai.request.model", self._given.model)
 
     def reply(self, result: Any) -> Any:
         if _is_stream(result):
@@ -372,11 +375,11 @@ class _ModelCall(_Recorded):
     def __init__(self, operation: Operation, asked: _Asked) -> None:
         super().__init__(operation.name, operation.span_type, operation, asked)
         self.span.whole = not asked.inputs.get("fallbacks")
-        self._given = asked
         self._has_provider = False
         self._answered: str | None = None
 
     def asked(self) -> None:
+        super().asked()
         given = self._given
         del self._given
         self.span.set_attribute("gen_ai.operation.name", self._operation.name)
