@@ -11,7 +11,7 @@ from spanlog.spans import LiveSpan, NoOpSpan, SpanStatus, SpanStatusCode
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from spanlog.entities import Trace
+    from spanlog.entities import PagedList, Trace
 
 
 class TracingClient:
@@ -127,9 +127,24 @@ class TracingClient:
         filter_string: str | None = None,
         max_results: int | None = 100,
         order_by: Sequence[str] | None = None,
-    ) -> list[Trace]:
-        """Return the traces that fit a filter; see `spanlog.search_traces`."""
-        return search.find(experiment_ids, filter_string, max_results, order_by)
+        page_token: str | None = None,
+        include_spans: bool = True,
+        locations: Sequence[str] | None = None,
+    ) -> PagedList[Trace]:
+        """Return a page of the traces that fit a filter; see `spanlog.search_traces`.
+
+        Args:
+            experiment_ids: Of which experiments; of the current one by default.
+            filter_string: What they have to fit.
+            max_results: How many make a page.
+            order_by: In which order; the newest first by default.
+            page_token: The `token` of the page before; None for the first page. Traces that come
+                or go meanwhile move nothing: the next page begins after the last trace of this.
+            include_spans: False to leave the spans out.
+            locations: The experiment ids, by MLflow's newer name.
+        """
+        ids = locations if experiment_ids is None else experiment_ids
+        return search.find(ids, filter_string, max_results, order_by, page_token, include_spans)
 
     def set_trace_tag(
         self,

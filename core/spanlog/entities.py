@@ -10,7 +10,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
@@ -20,7 +20,9 @@ from spanlog.messages import ChatMessage, Media, Tool, ToolCall, ToolResult
 from spanlog.spans import LiveSpan, NoOpSpan, Span, SpanEvent, SpanStatus, SpanStatusCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+T = TypeVar("T")
 
 __all__ = [
     "Attachment",
@@ -30,6 +32,7 @@ __all__ = [
     "LiveSpan",
     "Media",
     "NoOpSpan",
+    "PagedList",
     "Span",
     "SpanEvent",
     "SpanStatus",
@@ -73,6 +76,19 @@ class TraceState(str, Enum):
     ERROR = "ERROR"
     IN_PROGRESS = "IN_PROGRESS"
     INTERRUPTED = "INTERRUPTED"
+
+
+class PagedList(list[T]):
+    """A page of what a search found.
+
+    Args:
+        items: What is on the page.
+        token: What the search takes as `page_token` for the next page; None if this is the last.
+    """
+
+    def __init__(self, items: Iterable[T] = (), token: str | None = None) -> None:
+        super().__init__(items)
+        self.token = token
 
 
 @dataclass

@@ -9,14 +9,14 @@ from spanlog.attachments import Attachment
 from spanlog.recorder import recorder
 from spanlog.safety import logger
 from spanlog.store import current_store
-from spanlog.store.filters import parse_filter
+from spanlog.store.filters import parse_filter, parse_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
 
-    from spanlog.entities import Trace
+    from spanlog.entities import PagedList, Trace
 
 
 def get_trace(
@@ -63,6 +63,8 @@ def search_traces(
     order_by: Sequence[str] | None = ...,
     *,
     return_type: Literal["list"],
+    include_spans: bool = ...,
+    locations: Sequence[str] | None = ...,
 ) -> list[Trace]: ...
 @overload
 def search_traces(
@@ -72,6 +74,8 @@ def search_traces(
     order_by: Sequence[str] | None = ...,
     *,
     return_type: Literal["pandas"],
+    include_spans: bool = ...,
+    locations: Sequence[str] | None = ...,
 ) -> pd.DataFrame: ...
 @overload
 def search_traces(
@@ -80,6 +84,8 @@ def search_traces(
     max_results: int | None = ...,
     order_by: Sequence[str] | None = ...,
     return_type: None = ...,
+    include_spans: bool = ...,
+    locations: Sequence[str] | None = ...,
 ) -> Any: ...
 def search_traces(
     experiment_ids: Sequence[str] | None = None,
@@ -87,19 +93,22 @@ def search_traces(
     max_results: int | None = None,
     order_by: Sequence[str] | None = None,
     return_type: Literal["pandas", "list"] | None = None,
+    include_spans: bool = True,
+    locations: Sequence[str] | None = None,
 ) -> Any:
     """Find traces.
 
     Args:
         experiment_ids: Of which experiments; of the current one by default.
-        filter_string: Comparisons joined by AND, of `status`, `name`, `timestamp_ms`,
-            `execution_time_ms`, `end_time_ms`, `client_request_id`, `trace_id`, `tags.<key>` and
-            `metadata.<key>`: `"status = 'ERROR' AND tags.env = 'prod'"`. A key with special
-            characters is written in backquotes.
+        filter_string: Comparisons joined by AND, OR, NOT and parentheses, like
+            `"status = 'ERROR' AND (tags.env = 'prod' OR span.duration_ms > 500)"`. The README
+            names the fields and the operators.
         max_results: How many at most; all by default.
         order_by: Like `["execution_time_ms DESC"]`; the newest first by default.
         return_type: "pandas" for a DataFrame with a row a trace, "list" for a list of `Trace`.
             A DataFrame by default where pandas is installed, else a list.
+        include_spans: False to leave the spans out, which makes a long list light.
+        locations: The experiment ids, by MLflow's newer name.
 
     Raises:
         FilterError: The filter or the order does not parse.
@@ -110,7 +119,8 @@ def search_traces(
         return_type = "list" if _pandas() is None else "pandas"
     if return_type not in ("pandas", "list"):
         raise ValueError(f'return_type must be "pandas" or "list", not {return_type!r}')
-    found = find(experiment_ids, filter_string, max_results, order_by)
+    ids = locations if experiment_ids is None else experiment_ids
+    found = find(ids, filter_string, max_results, order_by, None, include_spans)
     return found if return_type == "list" else _frame(found)
 
 
@@ -119,15 +129,28 @@ def find(
     filter_string: str | None = None,
     max_results: int | None = None,
     order_by: Sequence[str] | None = None,
-) -> list[Trace]:
-    """Return what `search_traces` finds as a list."""
-    where = parse_filter(filter_string)
+    page_token: str | None = None,
+    include_spans: bool = True,
+) -> PagedList[Trace]:
+    """Return what `search_traces` finds as a list that knows where the next page begins."""
+    where, order = parse_filter(filter_string), parse_order(order_by or ())
     recorder.flush()
-    store = current_store()
-    if experiment_ids is None:
-        current = store.find_experiment(config.experiment)
-        experiment_ids = [current] if current is not None else []
-    return store.search(experiment_ids, where, order_by or (), max_results)
+    return current_store().search(
+        _experiments(experiment_ids),
+        where,
+        order,
+        max_results,
+        page_token,
+        include_spans=include_spans,
+    )
+
+
+def _experiments(ids: Sequence[str] | None) -> Sequence[str]:
+    """Return the ids of the experiments to look into: those given, or that of the current one."""
+    if ids is not None:
+        return ids
+    current = current_store().find_experiment(config.experiment)
+    return [] if current is None else [current]
 
 
 def _frame(traces: Sequence[Trace]) -> pd.DataFrame:

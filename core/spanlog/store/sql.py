@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.dialects import postgresql, sqlite
 
-from spanlog.entities import Experiment, Trace, TraceData, TraceInfo, TraceState
+from spanlog.entities import Experiment, PagedList, Trace, TraceData, TraceInfo, TraceState
 from spanlog.recorder import Unavailable
 from spanlog.store import StoreError
-from spanlog.store.filters import Filter, order_columns
+from spanlog.store.filters import Filter, Order
 from spanlog.store.processes import is_gone
 from spanlog.store.rows import (
     Attached,
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 _BUSY = 0.2
 _PATIENCE = 5.0
 _IN_CHUNK = 500
+_FEW = 500
 
 
 class SqlStore:
@@ -285,37 +286,52 @@ class SqlStore:
 
     def get(self, trace_id: str) -> Trace | None:
         """Return a trace, or None."""
-        found = self._load(sa.select(traces).where(traces.c.trace_id == trace_id))
+        self._note_interrupted()
+        with self._transaction(reads=True) as connection:
+            query = sa.select(traces).where(traces.c.trace_id == trace_id)
+            found = self._load(connection, connection.execute(query).mappings().all())
         return found[0] if found else None
 
     def search(
         self,
         experiment_ids: Sequence[str],
         where: Filter,
-        order_by: Sequence[str],
-        max_results: int | None,
-        offset: int = 0,
-    ) -> list[Trace]:
-        """Return the traces of the experiments that fit a filter."""
-        query = (
-            sa.select(traces)
-            .where(_in_experiments(experiment_ids))
-            .where(where.clause())
-            .order_by(*order_columns(order_by))
-            .offset(offset)
-        )
-        if max_results is not None:
-            query = query.limit(max_results)
-        return self._load(query)
+        order: Order,
+        max_results: int | None = None,
+        page_token: str | None = None,
+        *,
+        include_spans: bool = True,
+    ) -> PagedList[Trace]:
+        """Return the traces of the experiments that fit a filter.
 
-    def _load(self, query: sa.Select[Any]) -> list[Trace]:
+        Args:
+            experiment_ids: Of which experiments.
+            where: What they have to fit.
+            order: In which order.
+            max_results: How many at most; all by default.
+            page_token: Where to begin; at the beginning by default.
+            include_spans: False to leave the spans out.
+        """
+        query = sa.select(traces).where(_in_experiments(experiment_ids), where.clause)
+        query = order.apply(query, page_token)
+        if max_results is not None:
+            query = query.limit(max_results + 1)  # one more tells whether there is a next page
         self._note_interrupted()
         with self._transaction(reads=True) as connection:
-            rows = list(connection.execute(query).mappings())
-            ids = [row["trace_id"] for row in rows]
-            span_rows = _by_trace(connection, spans, ids, spans.c.start_time_ns)
-            tag_rows = _by_trace(connection, trace_tags, ids, trace_tags.c.key)
-            fact_rows = _by_trace(connection, trace_metadata, ids, trace_metadata.c.key)
+            rows = connection.execute(_narrowed(connection, query, where)).mappings().all()
+            page = rows[:max_results]
+            token = order.token(page[-1]) if page and len(rows) > len(page) else None
+            return PagedList(self._load(connection, page, include_spans=include_spans), token)
+
+    def _load(
+        self, connection: sa.Connection, rows: Sequence[Any], *, include_spans: bool = True
+    ) -> list[Trace]:
+        """Return the traces whose rows are given, with all that belongs to them."""
+        ids = [row["trace_id"] for row in rows]
+        with_spans = ids if include_spans else []
+        span_rows = _by_trace(connection, spans, with_spans, spans.c.start_time_ns)
+        tag_rows = _by_trace(connection, trace_tags, ids, trace_tags.c.key)
+        fact_rows = _by_trace(connection, trace_metadata, ids, trace_metadata.c.key)
         return [
             Trace(
                 TraceInfo(
@@ -451,11 +467,18 @@ def _configure(engine: sa.Engine) -> None:
         connection.isolation_level = None  # `begun` begins; the driver's own way is too late
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA case_sensitive_like=ON")
+        # SQLite's own knows no letters but those of English; ILIKE is LIKE of lower letters.
+        connection.create_function("lower", 1, _lower, deterministic=True)
 
     @event.listens_for(engine, "begin")
     def begun(connection: sa.Connection) -> None:
         reads = connection.get_execution_options().get("spanlog_reads")
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _lower(text: object) -> str | None:
+    return None if text is None else str(text).lower()
 
 
 def _find_experiment(connection: sa.Connection, name: str) -> int | None:
@@ -466,6 +489,19 @@ def _find_experiment(connection: sa.Connection, name: str) -> int | None:
 def _in_experiments(ids: Iterable[str]) -> Any:
     """Return the condition that a trace belongs to one of some experiments."""
     return traces.c.experiment_id.in_([int(id_) for id_ in ids if str(id_).isdecimal()])
+
+
+def _narrowed(connection: sa.Connection, query: sa.Select[Any], where: Filter) -> sa.Select[Any]:
+    """Return a query of traces, told which few they are where the filter's parts say so.
+
+    SQLite does not know what is rare. Where a part of a filter fits few traces, they are found
+    through its index; where it fits many, they are soon met on the way through all.
+    """
+    for source in where.sources:
+        ids = list(connection.scalars(source.limit(_FEW + 1)))
+        if len(ids) <= _FEW:
+            return query.where(traces.c.trace_id.in_(ids))
+    return query
 
 
 def _chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -1,0 +1,140 @@
+"""The order of what a search finds, and where in it a page begins."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import sqlalchemy as sa
+
+from spanlog.store.filters.errors import FilterError
+from spanlog.store.filters.fields import NAME, Field, find
+from spanlog.store.schema import spans, traces
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class _Key:
+    value: Any
+    descending: bool
+
+    @property
+    def may_be_null(self) -> bool:
+        return getattr(self.value, "nullable", True)
+
+    def clauses(self) -> list[Any]:
+        """Return the order by this key: what is not known comes last in either direction."""
+        by_value = self.value.desc() if self.descending else self.value.asc()
+        return [self.value.is_(None), by_value] if self.may_be_null else [by_value]
+
+    def beyond(self, value: Any) -> Any:
+        """Return the condition that a row comes after one with this value."""
+        if value is None:
+            return sa.false()
+        further = self.value < value if self.descending else self.value > value
+        return sa.or_(further, self.value.is_(None)) if self.may_be_null else further
+
+    def same(self, value: Any) -> Any:
+        return self.value.is_(None) if value is None else self.value == value
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order in which no two rows are equal.
+
+    Args:
+        text: The order as text, which a page token carries.
+        keys: What it goes by.
+    """
+
+    text: str
+    keys: Sequence[_Key]
+
+    def apply(self, query: sa.Select[Any], page_token: str | None = None) -> sa.Select[Any]:
+        """Return a query in this order; its last columns, `key_0` and so on, are the keys.
+
+        Args:
+            query: What to put in order.
+            page_token: Where to begin: after the row that a token was made of.
+
+        Raises:
+            FilterError: The token is not one of this order.
+        """
+        columns = [key.value.label(f"key_{i}") for i, key in enumerate(self.keys)]
+        query = query.add_columns(*columns)
+        query = query.order_by(*(clause for key in self.keys for clause in key.clauses()))
+        return query.where(self._after(self._read(page_token))) if page_token else query
+
+    def token(self, row: Any) -> str:
+        """Return the token of the page that begins after a row."""
+        values = [row[f"key_{i}"] for i in range(len(self.keys))]
+        return base64.urlsafe_b64encode(orjson.dumps([self.text, *values])).decode().rstrip("=")
+
+    def _read(self, token: str) -> list[Any]:
+        try:
+            values: list[Any]
+            text, *values = orjson.loads(base64.urlsafe_b64decode(token + "=="))
+        except (binascii.Error, ValueError, TypeError):
+            raise FilterError(f"not a page token: {token!r}") from None
+        if text != self.text or len(values) != len(self.keys):
+            raise FilterError(f"the page token is of a search with another order: {text}")
+        return values
+
+    def _after(self, values: list[Any]) -> Any:
+        pairs = list(zip(self.keys, values, strict=True))
+        ways = [
+            sa.and_(*(key.same(value) for key, value in pairs[:i]), key.beyond(value))
+            for i, (key, value) in enumerate(pairs)
+        ]
+        first, value = pairs[0]
+        if first.may_be_null:
+            return sa.or_(*ways)
+        # The same said again, in a way that an index understands.
+        hint = first.value <= value if first.descending else first.value >= value
+        return sa.and_(hint, sa.or_(*ways))
+
+
+def parse_order(order_by: Sequence[str], *, of_spans: bool = False) -> Order:
+    """Return the order that texts like `timestamp_ms DESC` spell; the newest first by default.
+
+    Raises:
+        FilterError: A field or direction is not known.
+    """
+    keys = [_key(text, of_spans) for text in order_by]
+    if of_spans:
+        keys += [_Key(spans.c.start_time_ns, True), _Key(spans.c.trace_id, False)]
+        keys += [_Key(spans.c.span_id, False)]
+    else:
+        keys += [_Key(traces.c.request_time, True), _Key(traces.c.trace_id, False)]
+    return Order(", ".join(order_by), keys)
+
+
+def _key(text: str, of_spans: bool) -> _Key:
+    name = NAME.match(text.strip())
+    if name is None:
+        raise FilterError(f"cannot order by {text!r}: expected the name of a field")
+    direction = text.strip()[name.end() :].strip().upper() or "ASC"
+    if direction not in ("ASC", "DESC"):
+        raise FilterError(f"cannot order by {text!r}: the direction is ASC or DESC")
+    try:
+        found = find(name[0])
+    except KeyError as error:
+        raise FilterError(f"cannot order by {text!r}: {error.args[0]}") from None
+    return _Key(_value(name[0], found, of_spans), direction == "DESC")
+
+
+def _value(name: str, found: Field, of_spans: bool) -> Any:
+    if found.kind == "content" or (found.rows is spans and not of_spans):
+        raise FilterError(f"cannot order by {name}: a trace has many of them")
+    value = found.value
+    if found.kind == "json":
+        value = sa.func.coalesce(value.number, value.text)
+    if found.rows is None or found.rows is spans:
+        return value
+    query = sa.select(value).where(found.rows.c.trace_id == traces.c.trace_id, found.row)
+    return query.limit(1).scalar_subquery()
