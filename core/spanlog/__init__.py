@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from spanlog.search import delete_traces as delete_traces
     from spanlog.search import get_attachment as get_attachment
     from spanlog.search import get_trace as get_trace
+    from spanlog.search import search_spans as search_spans
     from spanlog.search import search_traces as search_traces
     from spanlog.search import set_trace_tag as set_trace_tag
 
@@ -74,6 +75,7 @@ _HOME = {
     "get_last_active_trace_id": "fluent",
     "get_trace": "search",
     "get_tracking_uri": "fluent",
+    "search_spans": "search",
     "search_traces": "search",
     "set_experiment": "fluent",
     "set_trace_tag": "search",

@@ -11,7 +11,7 @@ from spanlog.spans import LiveSpan, NoOpSpan, SpanStatus, SpanStatusCode
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from spanlog.entities import PagedList, Trace
+    from spanlog.entities import PagedList, Span, Trace
 
 
 class TracingClient:
@@ -145,6 +145,17 @@ class TracingClient:
         """
         ids = locations if experiment_ids is None else experiment_ids
         return search.find(ids, filter_string, max_results, order_by, page_token, include_spans)
+
+    def search_spans(
+        self,
+        experiment_ids: Sequence[str] | None = None,
+        filter_string: str | None = None,
+        max_results: int | None = 100,
+        order_by: Sequence[str] | None = None,
+        page_token: str | None = None,
+    ) -> PagedList[Span]:
+        """Return a page of the spans that fit a filter; see `spanlog.search_spans`."""
+        return search.find_spans(experiment_ids, filter_string, max_results, order_by, page_token)
 
     def set_trace_tag(
         self,

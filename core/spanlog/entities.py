@@ -243,7 +243,8 @@ class Trace:
     data: TraceData
 
     def __post_init__(self) -> None:
-        self.info.token_usage = usage.total(self.data.spans)
+        if self.data.spans:
+            self.info.token_usage = usage.total(self.data.spans)
 
     def search_spans(
         self,

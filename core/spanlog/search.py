@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from spanlog.entities import PagedList, Trace
+    from spanlog.entities import PagedList, Span, Trace
 
 
 def get_trace(
@@ -115,13 +115,12 @@ def search_traces(
         ValueError: `return_type` is something else.
         ImportError: A DataFrame was asked for and pandas is not installed.
     """
-    if return_type is None:
-        return_type = "list" if _pandas() is None else "pandas"
-    if return_type not in ("pandas", "list"):
-        raise ValueError(f'return_type must be "pandas" or "list", not {return_type!r}')
+    kind = _kind(return_type)
     ids = locations if experiment_ids is None else experiment_ids
     found = find(ids, filter_string, max_results, order_by, None, include_spans)
-    return found if return_type == "list" else _frame(found)
+    if kind == "list":
+        return found
+    return _frame([_row(trace) for trace in found], _COLUMNS, "search_traces")
 
 
 def find(
@@ -145,6 +144,51 @@ def find(
     )
 
 
+def search_spans(
+    experiment_ids: Sequence[str] | None = None,
+    filter_string: str | None = None,
+    max_results: int | None = None,
+    order_by: Sequence[str] | None = None,
+    return_type: Literal["pandas", "list"] | None = None,
+) -> Any:
+    """Find spans: what `search_traces` does, with a row a span.
+
+    Args:
+        experiment_ids: Of which experiments; of the current one by default.
+        filter_string: The language of `search_traces`; all that is said of a span is said of the
+            one in the row: `"span.type = 'TOOL' AND span.duration_ms > 500 AND status = 'OK'"`.
+        max_results: How many at most; all by default.
+        order_by: Like `["span.tokens DESC"]`; the newest first by default.
+        return_type: "pandas" for a DataFrame, "list" for a list of `Span`. A DataFrame by default
+            where pandas is installed, else a list.
+
+    Raises:
+        FilterError: The filter or the order does not parse.
+        ValueError: `return_type` is something else.
+        ImportError: A DataFrame was asked for and pandas is not installed.
+    """
+    kind = _kind(return_type)
+    found = find_spans(experiment_ids, filter_string, max_results, order_by)
+    if kind == "list":
+        return found
+    return _frame([_span_row(span) for span in found], _SPAN_COLUMNS, "search_spans")
+
+
+def find_spans(
+    experiment_ids: Sequence[str] | None = None,
+    filter_string: str | None = None,
+    max_results: int | None = None,
+    order_by: Sequence[str] | None = None,
+    page_token: str | None = None,
+) -> PagedList[Span]:
+    """Return what `search_spans` finds as a list that knows where the next page begins."""
+    where = parse_filter(filter_string, of_spans=True)
+    order = parse_order(order_by or (), of_spans=True)
+    recorder.flush()
+    ids = _experiments(experiment_ids)
+    return current_store().search_spans(ids, where, order, max_results, page_token)
+
+
 def _experiments(ids: Sequence[str] | None) -> Sequence[str]:
     """Return the ids of the experiments to look into: those given, or that of the current one."""
     if ids is not None:
@@ -153,14 +197,21 @@ def _experiments(ids: Sequence[str] | None) -> Sequence[str]:
     return [] if current is None else [current]
 
 
-def _frame(traces: Sequence[Trace]) -> pd.DataFrame:
-    """Return traces as a DataFrame with MLflow's columns."""
+def _kind(return_type: str | None) -> str:
+    if return_type is None:
+        return "list" if _pandas() is None else "pandas"
+    if return_type not in ("pandas", "list"):
+        raise ValueError(f'return_type must be "pandas" or "list", not {return_type!r}')
+    return return_type
+
+
+def _frame(rows: Sequence[dict[str, Any]], columns: Sequence[str], asked: str) -> pd.DataFrame:
     pandas = _pandas()
     if pandas is None:
         raise ImportError(
-            "search_traces(return_type='pandas') needs pandas: pip install 'spanlog[pandas]'"
+            f"{asked}(return_type='pandas') needs pandas: pip install 'spanlog[pandas]'"
         )
-    frame: pd.DataFrame = pandas.DataFrame([_row(trace) for trace in traces], columns=_COLUMNS)
+    frame: pd.DataFrame = pandas.DataFrame(rows, columns=columns)
     return frame
 
 
@@ -204,6 +255,46 @@ def _row(trace: Trace) -> dict[str, Any]:
         "tags": info.tags,
         "spans": [span.to_dict() for span in trace.data.spans],
         "assessments": info.assessments,
+    }
+
+
+_SPAN_COLUMNS = [
+    "trace_id",
+    "span_id",
+    "parent_id",
+    "name",
+    "span_type",
+    "status",
+    "start_time_ns",
+    "duration_ms",
+    "model",
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "inputs",
+    "outputs",
+    "attributes",
+    "events",
+]
+
+
+def _span_row(span: Span) -> dict[str, Any]:
+    took = span.duration_ns
+    return {
+        "trace_id": span.trace_id,
+        "span_id": span.span_id,
+        "parent_id": span.parent_id,
+        "name": span.name,
+        "span_type": span.span_type,
+        "status": span.status.status_code.value,
+        "start_time_ns": span.start_time_ns,
+        "duration_ms": None if took is None else took / 1e6,
+        "model": span.model,
+        **(span.usage or {}),
+        "inputs": span.inputs,
+        "outputs": span.outputs,
+        "attributes": span.attributes,
+        "events": span.to_dict()["events"],
     }
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from spanlog.attachments import Attachment
     from spanlog.messages import ChatMessage, Tool
+    from spanlog.store.tally import Tally
 
 _OURS = str(Path(__file__).parent) + os.sep
 _SCALARS = (str, int, float, bool, type(None))
@@ -308,6 +309,7 @@ class TraceRecord:
         "secrets",
         "state",
         "tags",
+        "tally",
         "trace_id",
     )
 
@@ -328,6 +330,7 @@ class TraceRecord:
         self.secrets: set[str] = set()  # which errors may repeat
         self.dropped = False
         self.dropped_spans = 0
+        self.tally: Tally | None = None  # what the store has added up
 
     def adopted(self) -> TraceRecord:
         """Return the record under which a forked child goes on with its parent's trace.

@@ -15,7 +15,8 @@ from spanlog.entities import TraceState
 from spanlog.spans import Span, SpanEvent
 from spanlog.store.preview import request_preview, response_preview
 from spanlog.store.processes import this_process
-from spanlog.store.schema import storable, traces
+from spanlog.store.schema import COUNTS, storable, traces
+from spanlog.store.tally import NOTHING, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -75,6 +76,8 @@ def upsert_trace(insert: Callable[..., Any]) -> Any:
             "process",
         )
     }
+    for name in COUNTS:  # what a row brings is what has come since the last one
+        known[name] = sa.func.coalesce(traces.c[name] + new[name], new[name], traces.c[name])
     running = new["state"] == sa.literal_column(f"'{TraceState.IN_PROGRESS.value}'")
     known["state"] = sa.case((running, traces.c.state), else_=new["state"])
     earlier = new["request_time"] < traces.c.request_time
@@ -109,6 +112,7 @@ class Attached:
 def span_row(span: LiveSpan, attached: Attached) -> tuple[Any, ...]:
     """Return a row in the order of the table's columns."""
     events = span._events
+    model = span.model
     return (
         span.trace_id,
         span.span_id,
@@ -118,6 +122,8 @@ def span_row(span: LiveSpan, attached: Attached) -> tuple[Any, ...]:
         span.start_time_ns,
         span.end_time_ns,
         span._code,
+        None if model is None else storable(model),
+        *Tally.count(span),
         storable(span._message),
         attached.taken_out(span.trace_id, span._inputs),
         attached.taken_out(span.trace_id, span._outputs),
@@ -157,6 +163,7 @@ def trace_row(record: TraceRecord, experiment: int, root: LiveSpan | None) -> tu
         request and storable(request),
         response and storable(response),
         this_process() if record.own else None,
+        *(record.tally.change() if record.tally else NOTHING),
     )
 
 

@@ -1,11 +1,13 @@
-"""The tables of a store, and how an older store is brought up to date."""
+"""The tables of a store."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Column,
-    Connection,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -13,19 +15,27 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    insert,
-    inspect,
-    select,
-    update,
 )
 
+from spanlog import usage
 from spanlog.capture import safe_str
-from spanlog.config import DEFAULT_EXPERIMENT
-from spanlog.store import StoreError
 
-VERSION = 2
+VERSION = 3
+
+# What model calls use; a trace has the sums.
+COUNTS = (*usage.ATTRIBUTES, "input_cost", "output_cost", "total_cost")
 
 metadata = MetaData()
+
+
+def _counts() -> list[Column[Any]]:
+    return [Column(name, Float if "cost" in name else BigInteger) for name in COUNTS]
+
+
+def _where(condition: Any) -> dict[str, Any]:
+    """Return how an index is made that has only the rows for which a condition holds."""
+    return {"sqlite_where": condition, "postgresql_where": condition}
+
 
 schema_version = Table("spanlog_schema", metadata, Column("version", Integer, primary_key=True))
 
@@ -49,9 +59,11 @@ traces = Table(
     Column("request_preview", Text),
     Column("response_preview", Text),
     Column("process", String),  # which process the root span runs in
+    *_counts(),
     Index("traces_by_time", "experiment_id", "request_time"),
     Index("traces_by_state", "state", "process"),
     Index("traces_by_client_request_id", "client_request_id"),
+    Index("traces_by_tokens", "total_tokens"),
 )
 
 spans = Table(
@@ -65,12 +77,19 @@ spans = Table(
     Column("start_time_ns", BigInteger, nullable=False),
     Column("end_time_ns", BigInteger),
     Column("status", String, nullable=False),
+    Column("model", String),
+    *_counts(),
     Column("status_message", Text, nullable=False),
     Column("inputs", Text),  # JSON, as are the next three
     Column("outputs", Text),
     Column("attributes", Text, nullable=False),
     Column("events", Text, nullable=False),
+    Index("spans_by_time", "start_time_ns"),
+    Index("spans_by_name", "name"),
+    Index("spans_by_type", "span_type"),
 )
+Index("spans_by_model", spans.c.model, **_where(spans.c.model.is_not(None)))
+Index("spans_failed", spans.c.status, **_where(spans.c.status == "ERROR"))
 
 
 def _pairs(name: str) -> Table:
@@ -108,26 +127,3 @@ def storable(text: object) -> str:
     if type(text) is str and text.isprintable():  # then it has neither
         return text
     return safe_str(text).replace("\x00", "\\x00")
-
-
-def prepare(connection: Connection) -> None:
-    """Create what is missing. Runs in a transaction that no other process can be in too.
-
-    Raises:
-        StoreError: The tables there are not ours, or those of a later spanlog.
-    """
-    there = set(inspect(connection).get_table_names())
-    if schema_version.name not in there:
-        if there & set(metadata.tables):
-            raise StoreError("it is the database of another program")
-        metadata.create_all(connection)
-        connection.execute(insert(schema_version).values(version=VERSION))
-        connection.execute(insert(experiments).values(experiment_id=0, name=DEFAULT_EXPERIMENT))
-    version = connection.scalars(select(schema_version.c.version)).one()
-    if version > VERSION:
-        raise StoreError(
-            f"it has schema {version} and this spanlog knows {VERSION}: install a newer spanlog"
-        )
-    if version < VERSION:
-        metadata.create_all(connection)  # version 2 has two tables more
-    connection.execute(update(schema_version).values(version=VERSION))  # so that it can be written

@@ -16,6 +16,7 @@ from spanlog.entities import Experiment, PagedList, Trace, TraceData, TraceInfo,
 from spanlog.recorder import Unavailable
 from spanlog.store import StoreError
 from spanlog.store.filters import Filter, Order
+from spanlog.store.migrations import prepare
 from spanlog.store.processes import is_gone
 from spanlog.store.rows import (
     Attached,
@@ -30,7 +31,6 @@ from spanlog.store.rows import (
 from spanlog.store.schema import (
     attachments,
     experiments,
-    prepare,
     spans,
     storable,
     trace_attachments,
@@ -38,11 +38,12 @@ from spanlog.store.schema import (
     trace_tags,
     traces,
 )
+from spanlog.usage import ATTRIBUTES
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
-    from spanlog.spans import LiveSpan, TraceRecord
+    from spanlog.spans import LiveSpan, Span, TraceRecord
 
 # SQLite itself waits so long for another process's transaction, in seconds; then we let others in
 # this process have their turn, and try again.
@@ -159,6 +160,9 @@ class SqlStore:
             reason = getattr(error, "orig", None) or error
             raise Unavailable(f"the trace store {self.name} cannot be written: {reason}") from error
         self._experiments.update(ids)
+        for record in records:
+            if record.tally:
+                record.tally.written()
         for record, key, value in tags:  # written once: `set_trace_tag` may change it from now on
             now = record.tags.pop(key, value)
             if now != value:  # set anew meanwhile
@@ -323,6 +327,26 @@ class SqlStore:
             token = order.token(page[-1]) if page and len(rows) > len(page) else None
             return PagedList(self._load(connection, page, include_spans=include_spans), token)
 
+    def search_spans(
+        self,
+        experiment_ids: Sequence[str],
+        where: Filter,
+        order: Order,
+        max_results: int | None = None,
+        page_token: str | None = None,
+    ) -> PagedList[Span]:
+        """Return the spans of the experiments that fit a filter of spans."""
+        query = sa.select(spans).join(traces, traces.c.trace_id == spans.c.trace_id)
+        query = query.where(_in_experiments(experiment_ids), where.clause)
+        query = order.apply(query, page_token)
+        if max_results is not None:
+            query = query.limit(max_results + 1)
+        with self._transaction(reads=True) as connection:
+            rows = connection.execute(_narrowed(connection, query, where)).mappings().all()
+        page = rows[:max_results]
+        token = order.token(page[-1]) if page and len(rows) > len(page) else None
+        return PagedList(map(read_span, page), token)
+
     def _load(
         self, connection: sa.Connection, rows: Sequence[Any], *, include_spans: bool = True
     ) -> list[Trace]:
@@ -346,6 +370,7 @@ class SqlStore:
                     client_request_id=row["client_request_id"],
                     trace_metadata={r["key"]: r["value"] for r in fact_rows.get(id_, ())},
                     tags={r["key"]: r["value"] for r in tag_rows.get(id_, ())},
+                    token_usage={k: row[k] for k in ATTRIBUTES if row[k] is not None} or None,
                 ),
                 TraceData([read_span(r) for r in span_rows.get(id_, ())]),
             )

@@ -1,0 +1,84 @@
+"""How a store is made, and how an older one is brought up to date."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert, inspect, select, update
+from sqlalchemy.schema import CreateColumn
+
+from spanlog.config import DEFAULT_EXPERIMENT
+from spanlog.store import StoreError, schema
+from spanlog.store.rows import read_span
+from spanlog.store.schema import VERSION, experiments, schema_version, spans, traces
+from spanlog.store.tally import counts
+from spanlog.usage import total
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+
+def prepare(connection: Connection) -> None:
+    """Create what is missing. Runs in a transaction that no other process can be in too.
+
+    Raises:
+        StoreError: The tables there are not ours, or those of a later spanlog.
+    """
+    there = set(inspect(connection).get_table_names())
+    if schema_version.name not in there:
+        if there & set(schema.metadata.tables):
+            raise StoreError("it is the database of another program")
+        schema.metadata.create_all(connection)
+        connection.execute(insert(schema_version).values(version=VERSION))
+        connection.execute(insert(experiments).values(experiment_id=0, name=DEFAULT_EXPERIMENT))
+    version = connection.scalars(select(schema_version.c.version)).one()
+    if version > VERSION:
+        raise StoreError(
+            f"it has schema {version} and this spanlog knows {VERSION}: install a newer spanlog"
+        )
+    if version < VERSION:
+        _bring_up(connection, version)
+    connection.execute(update(schema_version).values(version=VERSION))  # so that it can be written
+
+
+def _bring_up(connection: Connection, version: int) -> None:
+    """Add the tables, columns and indexes that a store lacks, then what belongs in them."""
+    schema.metadata.create_all(connection)
+    there = inspect(connection)
+    for table in schema.metadata.sorted_tables:
+        known = {column["name"] for column in there.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in known:
+                added = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {added}")
+        indexed = {index["name"] for index in there.get_indexes(table.name)}
+        for index in sorted(table.indexes, key=lambda index: str(index.name)):
+            if index.name not in indexed:
+                index.create(connection)
+    for added_in, fill in _FILLS.items():
+        if version < added_in:
+            fill(connection)
+
+
+def _fill_counts(connection: Connection) -> None:
+    """Read the model and the usage of every span that names them, and add them up."""
+    with_model = spans.c.attributes.like("%gen_ai.%") | spans.c.attributes.like("%tokenUsage%")
+    query = select(spans.c.trace_id).where(with_model).distinct()
+    for trace_id in list(connection.scalars(query)):
+        rows = connection.execute(select(spans).where(spans.c.trace_id == trace_id)).mappings()
+        found = [read_span(row) for row in rows]
+        for span in found:
+            values = dict(zip(schema.COUNTS, counts(span.attributes), strict=True))
+            which = (spans.c.trace_id == trace_id, spans.c.span_id == span.span_id)
+            model = None if span.model is None else schema.storable(span.model)
+            connection.execute(update(spans).where(*which).values(model=model, **values))
+        sums = total(found)
+        if sums:
+            known = {name: sums[name] for name in schema.COUNTS if name in sums}
+            connection.execute(update(traces).where(traces.c.trace_id == trace_id).values(known))
+
+
+# What a version of the schema has that an older store did not write.
+_FILLS: dict[int, Callable[[Connection], None]] = {3: _fill_counts}
