@@ -28,7 +28,8 @@ _MLFLOW = "mlflow.chat.tokenUsage"
 
 def read(attributes: Mapping[str, Any]) -> dict[str, int] | None:
     """Return the usage that a span's attributes hold; None where there is none."""
-    found = _counts({name: attributes.get(key) for name, key in ATTRIBUTES.items()})
+    get = attributes.get
+    found = {name: n for name, key in ATTRIBUTES.items() if type(n := get(key)) is int}
     if not found:
         found = _counts(attributes.get(_MLFLOW))
     if found and "total_tokens" not in found:

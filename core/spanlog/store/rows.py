@@ -15,8 +15,8 @@ from spanlog.entities import TraceState
 from spanlog.spans import Span, SpanEvent
 from spanlog.store.preview import request_preview, response_preview
 from spanlog.store.processes import this_process
-from spanlog.store.schema import COUNTS, storable, traces
-from spanlog.store.tally import NOTHING, Tally
+from spanlog.store.schema import COUNTS, SPAN_COUNTS, storable, traces
+from spanlog.store.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # many rows go into one as it may have parameters.
 _PARAMETERS = 32_000 if sqlite3.sqlite_version_info >= (3, 32) else 999
 _ROWS = 250
+_NO_CHANGE = (None,) * len(COUNTS)
 
 
 class Upsert:
@@ -112,7 +113,7 @@ class Attached:
 def span_row(span: LiveSpan, attached: Attached) -> tuple[Any, ...]:
     """Return a row in the order of the table's columns."""
     events = span._events
-    model = span.model
+    model, used = span.model, Tally.count(span)
     return (
         span.trace_id,
         span.span_id,
@@ -123,7 +124,7 @@ def span_row(span: LiveSpan, attached: Attached) -> tuple[Any, ...]:
         span.end_time_ns,
         span._code,
         None if model is None else storable(model),
-        *Tally.count(span),
+        *map(used.get, SPAN_COUNTS),
         storable(span._message),
         attached.taken_out(span.trace_id, span._inputs),
         attached.taken_out(span.trace_id, span._outputs),
@@ -163,7 +164,7 @@ def trace_row(record: TraceRecord, experiment: int, root: LiveSpan | None) -> tu
         request and storable(request),
         response and storable(response),
         this_process() if record.own else None,
-        *(record.tally.change() if record.tally else NOTHING),
+        *(record.tally.change() if record.tally else _NO_CHANGE),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import (
@@ -22,14 +23,15 @@ from spanlog.capture import safe_str
 
 VERSION = 3
 
-# What model calls use; a trace has the sums.
+# What model calls use: those of a span that are searched for, and those whose sums a trace has.
+SPAN_COUNTS = ("input_tokens", "output_tokens", "total_tokens", "total_cost")
 COUNTS = (*usage.ATTRIBUTES, "input_cost", "output_cost", "total_cost")
 
 metadata = MetaData()
 
 
-def _counts() -> list[Column[Any]]:
-    return [Column(name, Float if "cost" in name else BigInteger) for name in COUNTS]
+def _counts(names: Iterable[str]) -> list[Column[Any]]:
+    return [Column(name, Float if "cost" in name else BigInteger) for name in names]
 
 
 def _where(condition: Any) -> dict[str, Any]:
@@ -59,7 +61,7 @@ traces = Table(
     Column("request_preview", Text),
     Column("response_preview", Text),
     Column("process", String),  # which process the root span runs in
-    *_counts(),
+    *_counts(COUNTS),
     Index("traces_by_time", "experiment_id", "request_time"),
     Index("traces_by_state", "state", "process"),
     Index("traces_by_client_request_id", "client_request_id"),
@@ -78,7 +80,7 @@ spans = Table(
     Column("end_time_ns", BigInteger),
     Column("status", String, nullable=False),
     Column("model", String),
-    *_counts(),
+    *_counts(SPAN_COUNTS),
     Column("status_message", Text, nullable=False),
     Column("inputs", Text),  # JSON, as are the next three
     Column("outputs", Text),
