@@ -8,14 +8,14 @@ from sqlalchemy import insert, inspect, select, update
 from sqlalchemy.schema import CreateColumn
 
 from spanlog.config import DEFAULT_EXPERIMENT
-from spanlog.store import StoreError, schema
+from spanlog.store import StoreError, fulltext, schema
 from spanlog.store.rows import read_span
 from spanlog.store.schema import VERSION, experiments, schema_version, spans, traces
 from spanlog.store.tally import counts
 from spanlog.usage import total
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Connection
 
@@ -31,6 +31,7 @@ def prepare(connection: Connection) -> None:
         if there & set(schema.metadata.tables):
             raise StoreError("it is the database of another program")
         schema.metadata.create_all(connection)
+        fulltext.create(connection)
         connection.execute(insert(schema_version).values(version=VERSION))
         connection.execute(insert(experiments).values(experiment_id=0, name=DEFAULT_EXPERIMENT))
     version = connection.scalars(select(schema_version.c.version)).one()
@@ -57,8 +58,8 @@ def _bring_up(connection: Connection, version: int) -> None:
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
             if index.name not in indexed:
                 index.create(connection)
-    for added_in, fill in _FILLS.items():
-        if version < added_in:
+    for added_in, fills in _FILLS.items():
+        for fill in fills if version < added_in else ():
             fill(connection)
 
 
@@ -82,4 +83,4 @@ def _fill_counts(connection: Connection) -> None:
 
 
 # What a version of the schema has that an older store did not write.
-_FILLS: dict[int, Callable[[Connection], None]] = {3: _fill_counts}
+_FILLS: dict[int, Sequence[Callable[[Connection], None]]] = {3: (_fill_counts, fulltext.create)}

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from spanlog.entities import Experiment, PagedList, Trace, TraceData, TraceInfo, TraceState
 from spanlog.recorder import Unavailable
-from spanlog.store import StoreError
+from spanlog.store import StoreError, fulltext
 from spanlog.store.filters import Filter, Order
 from spanlog.store.migrations import prepare
 from spanlog.store.processes import is_gone
@@ -151,6 +151,7 @@ class SqlStore:
                 rows = [trace_row(r, ids[r.experiment], roots.get(r.trace_id)) for r in records]
                 self._traces.run(connection, rows)
                 self._spans.run(connection, span_rows)
+                fulltext.add(connection, [row[:2] for row in span_rows])
                 self._tags.run(connection, pair_rows(tags))
                 self._facts.run(connection, pair_rows(facts))
                 self._attach(connection, attached)
@@ -277,6 +278,7 @@ class SqlStore:
                 doomed = [trace_id for trace_id in doomed if trace_id in wanted]
             doomed = doomed[:max_traces]
             for chunk in _chunks(doomed):
+                fulltext.remove(connection, chunk)
                 for table in (spans, trace_tags, trace_metadata, trace_attachments, traces):
                     connection.execute(sa.delete(table).where(table.c.trace_id.in_(chunk)))
             if doomed:

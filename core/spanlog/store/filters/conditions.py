@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import orjson
 import sqlalchemy as sa
 
+from spanlog.store import fulltext
 from spanlog.store.filters import tree
 from spanlog.store.filters.errors import misread
 from spanlog.store.filters.fields import Field, find
@@ -97,10 +98,14 @@ class _Compiler:
     def sources(self, node: Node) -> Iterator[sa.Select[Any]]:
         """Return what finds the few traces that a filter can fit, if they are few."""
         for part in node.parts if isinstance(node, tree.All) else (node,):
-            if not isinstance(part, tree.Comparison) or part.operator not in ("=", "IN"):
+            if not isinstance(part, tree.Comparison) or part.name.negated:
                 continue
             found = self._field(part)
-            if found.rows is not None and found.indexed and not part.name.negated:
+            if found.kind == "content" and part.operator in ("LIKE", "ILIKE"):
+                words = fulltext.query(part.values[0].text)
+                if words:
+                    yield fulltext.source(words)
+            elif found.rows is not None and found.indexed and part.operator in ("=", "IN"):
                 yield sa.select(found.rows.c.trace_id).where(found.row, self._test(part)).distinct()
 
     def _is_of_span(self, node: Node) -> bool:
@@ -196,13 +201,16 @@ class _Compiler:
         name, symbol = comparison.name, comparison.operator
         if symbol not in ("LIKE", "ILIKE", "IS NULL"):
             self._complain(f"{name.text} takes LIKE and ILIKE, found {symbol}", name.start)
-        rows = spans if found.rows is spans else spans.alias()
+        rows = spans if found.rows is spans else spans.alias("told")
         columns = (rows.c.inputs, rows.c.outputs)
         if symbol == "IS NULL":
             test = sa.or_(*(column.is_not(None) for column in columns))
         else:  # what a text holds is escaped in JSON
-            pattern = orjson.dumps(storable(comparison.values[0].text)).decode()[1:-1]
+            told = storable(comparison.values[0].text)
+            pattern = orjson.dumps(told).decode()[1:-1]
             test = sa.or_(*(self._matches(comparison, column, pattern) for column in columns))
+            words = fulltext.query(told)
+            test = sa.and_(fulltext.has_words(rows, words), test) if words else test
         of_trace = found.rows is None
         test = _exists(rows, test) if of_trace else sa.func.coalesce(test, sa.false())
         return sa.not_(test) if name.negated != (symbol == "IS NULL") else test
