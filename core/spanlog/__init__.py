@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from spanlog.client import MlflowClient as MlflowClient
     from spanlog.client import TracingClient as TracingClient
     from spanlog.decorator import trace as trace
+    from spanlog.feedback import delete_assessment as delete_assessment
+    from spanlog.feedback import get_assessment as get_assessment
+    from spanlog.feedback import log_assessment as log_assessment
+    from spanlog.feedback import log_expectation as log_expectation
+    from spanlog.feedback import log_feedback as log_feedback
+    from spanlog.feedback import override_feedback as override_feedback
+    from spanlog.feedback import update_assessment as update_assessment
     from spanlog.fluent import flush as flush
     from spanlog.fluent import get_active_trace_id as get_active_trace_id
     from spanlog.fluent import get_current_active_span as get_current_active_span
@@ -66,15 +73,21 @@ _HOME = {
     "MlflowClient": "client",
     "TracingClient": "client",
     "autolog": "patching",
+    "delete_assessment": "feedback",
     "delete_trace_tag": "search",
     "delete_traces": "search",
     "flush": "fluent",
     "get_active_trace_id": "fluent",
+    "get_assessment": "feedback",
     "get_attachment": "search",
     "get_current_active_span": "fluent",
     "get_last_active_trace_id": "fluent",
     "get_trace": "search",
     "get_tracking_uri": "fluent",
+    "log_assessment": "feedback",
+    "log_expectation": "feedback",
+    "log_feedback": "feedback",
+    "override_feedback": "feedback",
     "search_spans": "search",
     "search_traces": "search",
     "set_experiment": "fluent",
@@ -83,6 +96,7 @@ _HOME = {
     "start_span": "fluent",
     "start_span_no_context": "fluent",
     "trace": "decorator",
+    "update_assessment": "feedback",
     "update_current_trace": "fluent",
 }
 _MODULES = ("client", "entities", "tracing")

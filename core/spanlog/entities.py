@@ -15,6 +15,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import orjson
 
 from spanlog import usage
+from spanlog.assessments import (
+    Assessment,
+    AssessmentError,
+    AssessmentSource,
+    AssessmentSourceType,
+    Expectation,
+    Feedback,
+)
 from spanlog.attachments import Attachment
 from spanlog.messages import ChatMessage, Media, Tool, ToolCall, ToolResult
 from spanlog.spans import LiveSpan, NoOpSpan, Span, SpanEvent, SpanStatus, SpanStatusCode
@@ -25,10 +33,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 __all__ = [
+    "Assessment",
+    "AssessmentError",
+    "AssessmentSource",
+    "AssessmentSourceType",
     "Attachment",
     "ChatMessage",
     "Document",
+    "Expectation",
     "Experiment",
+    "Feedback",
     "LiveSpan",
     "Media",
     "NoOpSpan",
@@ -140,7 +154,7 @@ class TraceInfo:
     client_request_id: str | None = None
     trace_metadata: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
-    assessments: list[Any] = field(default_factory=list)
+    assessments: list[Assessment] = field(default_factory=list)
     token_usage: dict[str, int] | None = None
 
     @property
@@ -183,7 +197,7 @@ class TraceInfo:
             "client_request_id": self.client_request_id,
             "trace_metadata": self.trace_metadata,
             "tags": self.tags,
-            "assessments": self.assessments,
+            "assessments": [assessment.to_dict() for assessment in self.assessments],
         }
 
     @classmethod
@@ -202,7 +216,7 @@ class TraceInfo:
             client_request_id=data.get("client_request_id"),
             trace_metadata=dict(data.get("trace_metadata") or {}),
             tags=dict(data.get("tags") or {}),
-            assessments=list(data.get("assessments") or []),
+            assessments=[Assessment.from_dict(said) for said in data.get("assessments") or []],
         )
 
 
@@ -264,6 +278,30 @@ class Trace:
             return name is None or span.name == name
 
         return [span for span in self.data.spans if fits(span)]
+
+    def search_assessments(
+        self,
+        name: str | None = None,
+        span_id: str | None = None,
+        all: bool = False,  # noqa: A002 - MLflow's name
+        type: str | None = None,  # noqa: A002 - MLflow's name
+    ) -> list[Assessment]:
+        """Return the assessments that fit every argument given.
+
+        Args:
+            name: What they are about.
+            span_id: Of which span.
+            all: True for those, too, that others have taken the place of.
+            type: "feedback" or "expectation".
+        """
+        return [
+            said
+            for said in self.info.assessments
+            if (name is None or said.name == name)
+            and (span_id is None or said.span_id == span_id)
+            and (type is None or said.kind == type)
+            and (all or said.valid)
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the trace as plain JSON data, which `from_dict` reads back without loss."""

@@ -254,7 +254,7 @@ def _row(trace: Trace) -> dict[str, Any]:
         "trace_metadata": info.trace_metadata,
         "tags": info.tags,
         "spans": [span.to_dict() for span in trace.data.spans],
-        "assessments": info.assessments,
+        "assessments": [said.to_dict() for said in info.assessments],
     }
 
 

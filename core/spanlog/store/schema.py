@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     Index,
@@ -107,6 +108,30 @@ def _pairs(name: str) -> Table:
 
 trace_tags = _pairs("trace_tags")
 trace_metadata = _pairs("trace_metadata")
+
+assessments = Table(
+    "assessments",
+    metadata,
+    Column("assessment_id", String, primary_key=True),
+    Column("trace_id", String, nullable=False),
+    Column("span_id", String),
+    Column("kind", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("number", Float),  # the value, if it is a number
+    Column("text", Text),  # the value, if it is anything else
+    Column("value", Text, nullable=False),  # JSON, as are `error` and `metadata`
+    Column("error", Text),
+    Column("source_type", String, nullable=False),
+    Column("source_id", String),
+    Column("rationale", Text),
+    Column("metadata", Text, nullable=False),
+    Column("create_time", BigInteger, nullable=False),  # ms since 1970
+    Column("last_update_time", BigInteger, nullable=False),
+    Column("overrides", String),
+    Column("valid", Boolean, nullable=False),
+    Index("assessments_by_trace", "trace_id"),
+    Index("assessments_by_name", "kind", "name", "text"),
+)
 
 attachments = Table(
     "attachments",

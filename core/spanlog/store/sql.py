@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from spanlog.entities import Experiment, PagedList, Trace, TraceData, TraceInfo, TraceState
 from spanlog.recorder import Unavailable
-from spanlog.store import StoreError, fulltext
+from spanlog.store import StoreError, assessed, fulltext
 from spanlog.store.filters import Filter, Order
 from spanlog.store.migrations import prepare
 from spanlog.store.processes import is_gone
@@ -29,6 +29,7 @@ from spanlog.store.rows import (
     upsert_trace,
 )
 from spanlog.store.schema import (
+    assessments,
     attachments,
     experiments,
     spans,
@@ -43,6 +44,7 @@ from spanlog.usage import ATTRIBUTES
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
+    from spanlog.assessments import Assessment
     from spanlog.spans import LiveSpan, Span, TraceRecord
 
 # SQLite itself waits so long for another process's transaction, in seconds; then we let others in
@@ -51,6 +53,7 @@ _BUSY = 0.2
 _PATIENCE = 5.0
 _IN_CHUNK = 500
 _FEW = 500
+_OF_TRACE = (spans, trace_tags, trace_metadata, trace_attachments, assessments, traces)
 
 
 class SqlStore:
@@ -258,6 +261,36 @@ class SqlStore:
         if connection.scalar(query) is None:
             raise StoreError(f"there is no trace {trace_id!r} in {self.name}")
 
+    def assess(self, assessment: Assessment) -> Assessment:
+        """Keep an assessment.
+
+        Raises:
+            StoreError: There is no such trace or span.
+        """
+        with self._transaction() as connection:
+            self._must_exist(connection, assessment.trace_id or "")
+            assessed.put(connection, assessment)
+        return assessment
+
+    def assessment(self, trace_id: str, assessment_id: str) -> Assessment:
+        """Return an assessment of a trace.
+
+        Raises:
+            StoreError: There is none with that id.
+        """
+        with self._transaction(reads=True) as connection:
+            return assessed.get(connection, trace_id, assessment_id)
+
+    def reassess(self, assessment: Assessment) -> None:
+        """Write an assessment that is there anew."""
+        with self._transaction() as connection:
+            assessed.replace(connection, assessment)
+
+    def unassess(self, assessment: Assessment) -> None:
+        """Remove an assessment; what it took the place of is valid again."""
+        with self._transaction() as connection:
+            assessed.delete(connection, assessment)
+
     def delete(
         self,
         experiment_id: str | None = None,
@@ -279,7 +312,7 @@ class SqlStore:
             doomed = doomed[:max_traces]
             for chunk in _chunks(doomed):
                 fulltext.remove(connection, chunk)
-                for table in (spans, trace_tags, trace_metadata, trace_attachments, traces):
+                for table in _OF_TRACE:
                     connection.execute(sa.delete(table).where(table.c.trace_id.in_(chunk)))
             if doomed:
                 used = sa.select(trace_attachments.c.sha256).where(
@@ -358,6 +391,7 @@ class SqlStore:
         span_rows = _by_trace(connection, spans, with_spans, spans.c.start_time_ns)
         tag_rows = _by_trace(connection, trace_tags, ids, trace_tags.c.key)
         fact_rows = _by_trace(connection, trace_metadata, ids, trace_metadata.c.key)
+        said_rows = _by_trace(connection, assessments, ids, assessments.c.create_time)
         return [
             Trace(
                 TraceInfo(
@@ -372,6 +406,7 @@ class SqlStore:
                     client_request_id=row["client_request_id"],
                     trace_metadata={r["key"]: r["value"] for r in fact_rows.get(id_, ())},
                     tags={r["key"]: r["value"] for r in tag_rows.get(id_, ())},
+                    assessments=[assessed.read(r) for r in said_rows.get(id_, ())],
                     token_usage={k: row[k] for k in ATTRIBUTES if row[k] is not None} or None,
                 ),
                 TraceData([read_span(r) for r in span_rows.get(id_, ())]),

@@ -10,8 +10,9 @@ from typing import Any, Literal, TypeAlias
 import sqlalchemy as sa
 
 from spanlog.store.filters.errors import nearest
-from spanlog.store.filters.json import member
+from spanlog.store.filters.json import Json, member
 from spanlog.store.schema import (
+    assessments,
     experiments,
     spans,
     storable,
@@ -56,6 +57,12 @@ def _of_span(kind: Kind, value: Any, *, indexed: bool = False) -> Field:
 
 def _pair(table: sa.Table, key: str) -> Field:
     return Field("text", table.c.value, table, table.c.key == storable(key), indexed=True)
+
+
+def _assessed(kind: str, name: str) -> Field:
+    said = assessments.c
+    row = sa.and_(said.kind == kind, said.name == storable(name), said.valid)
+    return Field("json", Json(said.number, said.text), assessments, row, indexed=True)
 
 
 _end_time = traces.c.request_time + traces.c.execution_duration
@@ -110,13 +117,15 @@ _KEYED: dict[str, Callable[[str], Field]] = {
     "tags": lambda key: _pair(trace_tags, key),
     "metadata": lambda key: _pair(trace_metadata, key),
     "request_metadata": lambda key: _pair(trace_metadata, key),
+    "feedback": lambda name: _assessed("feedback", name),
+    "expectation": lambda name: _assessed("expectation", name),
     "span.attributes": lambda key: _of_span("json", member(spans.c.attributes, storable(key))),
 }
 # Where MLflow keeps a field under the key of a tag.
 _ALIASES = {"mlflow.traceName": "name"}
 _PREFIXES = ("attributes.", "attribute.", "trace.")
 # What an error lists.
-_KNOWN = [*FIELDS, "tags.<key>", "metadata.<key>", "span.attributes.<key>"]
+_KNOWN = [*FIELDS, *(f"{prefix}.<key>" for prefix in _KEYED)]
 
 
 def find(name: str) -> Field:

@@ -1,0 +1,177 @@
+"""Say of traces and spans how good they are and what was expected."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from spanlog.assessments import (
+    Assessment,
+    AssessmentError,
+    AssessmentSource,
+    Expectation,
+    Feedback,
+)
+from spanlog.recorder import recorder
+from spanlog.store import current_store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def log_assessment(trace_id: str, assessment: Assessment) -> Assessment:
+    """Add a `Feedback` or an `Expectation` to a trace.
+
+    Returns:
+        The assessment as it is kept, with its id.
+
+    Raises:
+        StoreError: There is no such trace or span.
+        TypeError: It is something else.
+    """
+    if type(assessment) is Assessment or not isinstance(assessment, Assessment):
+        raise TypeError("assessment must be a Feedback or an Expectation")
+    recorder.flush()
+    return current_store().assess(replace(assessment, trace_id=trace_id))
+
+
+def log_feedback(
+    *,
+    trace_id: str,
+    name: str = "feedback",
+    value: Any = None,
+    source: AssessmentSource | None = None,
+    error: BaseException | AssessmentError | None = None,
+    rationale: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    span_id: str | None = None,
+) -> Assessment:
+    """Say how good a trace or a span is.
+
+    Args:
+        trace_id: Which trace.
+        name: What is judged, like "correctness".
+        value: The judgement: a bool, number, text, list or dict.
+        source: Who judges; code by default.
+        error: Why there is no judgement.
+        rationale: Why it is what it is.
+        metadata: Facts about it.
+        span_id: Which span of the trace; the trace as a whole by default.
+
+    Raises:
+        StoreError: There is no such trace or span.
+        ValueError: There is neither a value nor an error.
+    """
+    if value is None and error is None:
+        raise ValueError("give a value or an error")
+    feedback = Feedback(
+        name,
+        value,
+        error,  # type: ignore[arg-type]  # an exception becomes an AssessmentError
+        source,  # type: ignore[arg-type]  # None becomes the default
+        metadata=dict(metadata or {}),
+        span_id=span_id,
+        rationale=rationale,
+    )
+    return log_assessment(trace_id, feedback)
+
+
+def log_expectation(
+    *,
+    trace_id: str,
+    name: str,
+    value: Any,
+    source: AssessmentSource | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    span_id: str | None = None,
+) -> Assessment:
+    """Say what should have come out of a trace or a span; its source is a person by default.
+
+    Raises:
+        StoreError: There is no such trace or span.
+        ValueError: There is no value.
+    """
+    if value is None:
+        raise ValueError("give a value")
+    expectation = Expectation(
+        name,
+        value,
+        source=source,  # type: ignore[arg-type]  # None becomes the default
+        metadata=dict(metadata or {}),
+        span_id=span_id,
+    )
+    return log_assessment(trace_id, expectation)
+
+
+def get_assessment(trace_id: str, assessment_id: str) -> Assessment:
+    """Return an assessment by its id.
+
+    Raises:
+        StoreError: There is none.
+    """
+    recorder.flush()
+    return current_store().assessment(trace_id, assessment_id)
+
+
+def update_assessment(trace_id: str, assessment_id: str, assessment: Assessment) -> Assessment:
+    """Change the name, value, error, rationale and source of an assessment; metadata is added to.
+
+    Raises:
+        StoreError: There is none with that id.
+        ValueError: It would be of another kind.
+    """
+    before = get_assessment(trace_id, assessment_id)
+    if before.kind != assessment.kind:
+        raise ValueError(f"{assessment_id} is {before.kind}, and cannot become {assessment.kind}")
+    after = replace(
+        before,
+        name=assessment.name,
+        value=assessment.value,
+        error=assessment.error,
+        source=assessment.source,
+        rationale=assessment.rationale if assessment.rationale is not None else before.rationale,
+        metadata={**before.metadata, **assessment.metadata},
+        last_update_time_ms=time.time_ns() // 1_000_000,
+    )
+    current_store().reassess(after)
+    return after
+
+
+def override_feedback(
+    *,
+    trace_id: str,
+    assessment_id: str,
+    value: Any,
+    rationale: str | None = None,
+    source: AssessmentSource | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> Assessment:
+    """Put another judgement in the place of one, which is kept but valid no more.
+
+    Raises:
+        StoreError: There is none with that id.
+        ValueError: It is an expectation.
+    """
+    before = get_assessment(trace_id, assessment_id)
+    if before.kind != Feedback.kind:
+        raise ValueError(f"{assessment_id} is {before.kind}, which is not overridden but updated")
+    after = Feedback(
+        before.name,
+        value,
+        source=source,  # type: ignore[arg-type]  # None becomes the default
+        metadata=dict(metadata or {}),
+        span_id=before.span_id,
+        rationale=rationale,
+        overrides=assessment_id,
+    )
+    return log_assessment(trace_id, after)
+
+
+def delete_assessment(trace_id: str, assessment_id: str) -> None:
+    """Remove an assessment; what it took the place of is valid again.
+
+    Raises:
+        StoreError: There is none with that id.
+    """
+    current_store().unassess(get_assessment(trace_id, assessment_id))
