@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from spanlog.search import delete_traces as delete_traces
     from spanlog.search import get_attachment as get_attachment
     from spanlog.search import get_trace as get_trace
+    from spanlog.search import search_sessions as search_sessions
     from spanlog.search import search_spans as search_spans
     from spanlog.search import search_traces as search_traces
     from spanlog.search import set_trace_tag as set_trace_tag
@@ -88,6 +89,7 @@ _HOME = {
     "log_expectation": "feedback",
     "log_feedback": "feedback",
     "override_feedback": "feedback",
+    "search_sessions": "search",
     "search_spans": "search",
     "search_traces": "search",
     "set_experiment": "fluent",

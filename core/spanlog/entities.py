@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# The metadata that names the session, by MLflow's key.
+SESSION = "mlflow.trace.session"
+
 __all__ = [
     "Assessment",
     "AssessmentError",
@@ -47,6 +50,7 @@ __all__ = [
     "Media",
     "NoOpSpan",
     "PagedList",
+    "Session",
     "Span",
     "SpanEvent",
     "SpanStatus",
@@ -343,3 +347,27 @@ class Trace:
         from spanlog.display.html import render
 
         return render(self)
+
+
+@dataclass
+class Session:
+    """A conversation: the traces that share a session id, the oldest first."""
+
+    traces: list[Trace]
+
+    @property
+    def id(self) -> str | None:
+        """The session id."""
+        return self.traces[0].info.trace_metadata.get(SESSION) if self.traces else None
+
+    def __iter__(self) -> Iterator[Trace]:
+        return iter(self.traces)
+
+    def __len__(self) -> int:
+        return len(self.traces)
+
+    def __getitem__(self, index: int) -> Trace:
+        return self.traces[index]
+
+    def __repr__(self) -> str:
+        return f"Session(id={self.id!r})"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from spanlog.entities import PagedList, Span, Trace
+    from spanlog.entities import PagedList, Session, Span, Trace
 
 
 def get_trace(
@@ -187,6 +187,29 @@ def find_spans(
     recorder.flush()
     ids = _experiments(experiment_ids)
     return current_store().search_spans(ids, where, order, max_results, page_token)
+
+
+def search_sessions(
+    max_results: int | None = 100,
+    filter_string: str | None = None,
+    include_spans: bool = True,
+    locations: Sequence[str] | None = None,
+) -> list[Session]:
+    """Find conversations: the traces that share a session id, the latest conversation first.
+
+    Args:
+        max_results: How many at most.
+        filter_string: Only those with a trace that fits, in the language of `search_traces`.
+        include_spans: False to leave the spans out.
+        locations: The ids of the experiments; that of the current one by default.
+
+    Raises:
+        FilterError: The filter does not parse.
+    """
+    where = parse_filter(filter_string)
+    recorder.flush()
+    ids = _experiments(locations)
+    return current_store().sessions(ids, where, max_results, include_spans=include_spans)
 
 
 def _experiments(ids: Sequence[str] | None) -> Sequence[str]:

@@ -12,7 +12,16 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.dialects import postgresql, sqlite
 
-from spanlog.entities import Experiment, PagedList, Trace, TraceData, TraceInfo, TraceState
+from spanlog.entities import (
+    SESSION,
+    Experiment,
+    PagedList,
+    Session,
+    Trace,
+    TraceData,
+    TraceInfo,
+    TraceState,
+)
 from spanlog.recorder import Unavailable
 from spanlog.store import StoreError, assessed, fulltext
 from spanlog.store.filters import Filter, Order
@@ -361,6 +370,39 @@ class SqlStore:
             page = rows[:max_results]
             token = order.token(page[-1]) if page and len(rows) > len(page) else None
             return PagedList(self._load(connection, page, include_spans=include_spans), token)
+
+    def sessions(
+        self,
+        experiment_ids: Sequence[str],
+        where: Filter,
+        max_results: int | None = None,
+        *,
+        include_spans: bool = True,
+    ) -> list[Session]:
+        """Return the sessions that have a trace that fits a filter, the latest first."""
+        session = trace_metadata.alias("session")
+        joined = traces.join(session, session.c.trace_id == traces.c.trace_id)
+        of_session = (session.c.key == SESSION, _in_experiments(experiment_ids))
+        latest = (
+            sa.select(session.c.value)
+            .select_from(joined)
+            .where(*of_session, where.clause)
+            .group_by(session.c.value)
+            .order_by(sa.func.max(traces.c.request_time).desc(), session.c.value)
+            .limit(max_results)
+        )
+        self._note_interrupted()
+        found: dict[str, list[Trace]] = {}
+        with self._transaction(reads=True) as connection:
+            names = list(connection.scalars(_narrowed(connection, latest, where)))
+            for chunk in _chunks(names):
+                query = sa.select(traces).select_from(joined)
+                query = query.where(*of_session, session.c.value.in_(chunk))
+                query = query.order_by(traces.c.request_time, traces.c.trace_id)
+                rows = connection.execute(query).mappings().all()
+                for trace in self._load(connection, rows, include_spans=include_spans):
+                    found.setdefault(trace.info.trace_metadata[SESSION], []).append(trace)
+        return [Session(found[name]) for name in names]
 
     def search_spans(
         self,

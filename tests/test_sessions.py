@@ -1,0 +1,41 @@
+"""Traces of one conversation are found together, in their order."""
+
+from __future__ import annotations
+
+import spanlog
+
+SECOND = 1_000_000_000
+
+
+def turn(session: str | None, name: str, second: int) -> None:
+    with spanlog.tracing.context(session_id=session):
+        span = spanlog.start_span_no_context(name, start_time_ns=second * SECOND)
+        span.end(end_time_ns=second * SECOND + 1)
+
+
+def told(**how: object) -> list[tuple[str | None, str]]:
+    found = spanlog.search_sessions(**how)  # type: ignore[arg-type]
+    return [(s.id, "".join(t.info.name or "" for t in s)) for s in found]
+
+
+def test_sessions_come_with_the_latest_first_and_their_traces_in_order() -> None:
+    for session, name, second in (
+        ("x", "a", 1),
+        ("y", "b", 2),
+        (None, "c", 3),
+        ("x", "d", 5),
+        ("x", "e", 4),
+        ("z", "f", 6),
+    ):
+        turn(session, name, second)
+    assert told() == [("z", "f"), ("x", "aed"), ("y", "b")]
+    assert told(max_results=2) == [("z", "f"), ("x", "aed")]
+    assert told(filter_string="name = 'e' OR name = 'b'") == [("x", "aed"), ("y", "b")]
+    assert told(filter_string="session = 'y'") == [("y", "b")]
+    assert told(locations=["9"]) == []
+    (session,) = spanlog.search_sessions(filter_string="session = 'x'", include_spans=False)
+    assert len(session) == 3
+    assert session[0].data.spans == []
+    assert session.traces[-1].info.name == "d"
+    spanlog.set_experiment("other")
+    assert told() == []
