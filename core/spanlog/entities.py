@@ -145,6 +145,8 @@ class TraceInfo:
         tags: What may be changed afterwards with `set_trace_tag`.
         assessments: Feedback and expectations.
         token_usage: Sums over the model calls, each counted once (see `spanlog.usage`).
+        cost: The sums of `Span.cost` in US dollars, over the calls whose prices are known; None
+            if none is.
     """
 
     trace_id: str
@@ -160,6 +162,7 @@ class TraceInfo:
     tags: dict[str, str] = field(default_factory=dict)
     assessments: list[Assessment] = field(default_factory=list)
     token_usage: dict[str, int] | None = None
+    cost: dict[str, float] | None = None
 
     @property
     def request_id(self) -> str:
@@ -201,6 +204,7 @@ class TraceInfo:
             "client_request_id": self.client_request_id,
             "trace_metadata": self.trace_metadata,
             "tags": self.tags,
+            "cost": self.cost,
             "assessments": [assessment.to_dict() for assessment in self.assessments],
         }
 
@@ -220,6 +224,7 @@ class TraceInfo:
             client_request_id=data.get("client_request_id"),
             trace_metadata=dict(data.get("trace_metadata") or {}),
             tags=dict(data.get("tags") or {}),
+            cost=data.get("cost"),
             assessments=[Assessment.from_dict(said) for said in data.get("assessments") or []],
         )
 

@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spanlog import config, context, usage
+from spanlog import config, context, prices, usage
 from spanlog.capture import capture, decode, safe_str
 from spanlog.ids import clock_offset, new_span_id, new_trace_id
 from spanlog.recorder import recorder
@@ -227,6 +227,21 @@ class Span:
         from spanlog import messages
 
         return messages.read_tools(self.get_attribute("gen_ai.tool.definitions"), self.inputs)
+
+    @property
+    def cost(self) -> dict[str, float] | None:
+        """What the call cost in US dollars: `input_cost`, `output_cost` and `total_cost`.
+
+        None where that is not known; it takes the extra `prices`.
+        """
+        used = self.usage
+        provider = self._attributes.get("gen_ai.provider.name")
+        return prices.cost(self.model, provider, used) if used else None
+
+    @property
+    def llm_cost(self) -> dict[str, float] | None:
+        """The cost, by MLflow's name."""
+        return self.cost
 
     @property
     def model_name(self) -> str | None:

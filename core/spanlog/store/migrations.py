@@ -71,7 +71,7 @@ def _fill_counts(connection: Connection) -> None:
         rows = connection.execute(select(spans).where(spans.c.trace_id == trace_id)).mappings()
         found = [read_span(row) for row in rows]
         for span in found:
-            used = counts(span.attributes)
+            used = counts(span)
             values = {name: used.get(name) for name in schema.SPAN_COUNTS}
             which = (spans.c.trace_id == trace_id, spans.c.span_id == span.span_id)
             model = None if span.model is None else schema.storable(span.model)

@@ -449,7 +449,8 @@ class SqlStore:
                     trace_metadata={r["key"]: r["value"] for r in fact_rows.get(id_, ())},
                     tags={r["key"]: r["value"] for r in tag_rows.get(id_, ())},
                     assessments=[assessed.read(r) for r in said_rows.get(id_, ())],
-                    token_usage={k: row[k] for k in ATTRIBUTES if row[k] is not None} or None,
+                    token_usage=_known(row, ATTRIBUTES),
+                    cost=_known(row, ("input_cost", "output_cost", "total_cost")),
                 ),
                 TraceData([read_span(r) for r in span_rows.get(id_, ())]),
             )
@@ -610,6 +611,10 @@ def _narrowed(connection: sa.Connection, query: sa.Select[Any], where: Filter) -
 
 def _chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:
     return (ids[i : i + _IN_CHUNK] for i in range(0, len(ids), _IN_CHUNK))
+
+
+def _known(row: Any, names: Iterable[str]) -> dict[str, Any] | None:
+    return {name: row[name] for name in names if row[name] is not None} or None
 
 
 def _by_trace(

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spanlog import usage
 from spanlog.store.schema import COUNTS
 
 if TYPE_CHECKING:
-    from spanlog.spans import LiveSpan
+    from spanlog.spans import LiveSpan, Span
 
 NOTHING: Mapping[str, float] = {}
 _LARGEST = 2**53  # every database has room for it, and every float tells it from its neighbours
 
 
-def counts(attributes: Mapping[str, Any]) -> Mapping[str, float]:
-    """Return what a span's attributes say it used, by the names of `COUNTS`."""
-    found = usage.read(attributes) if attributes else None
+def counts(span: Span) -> Mapping[str, float]:
+    """Return what a span used, by the names of `COUNTS`."""
+    found = usage.read(span._attributes) if span._attributes else None
     if found is None:
         return NOTHING
-    return {name: count for name, count in found.items() if abs(count) < _LARGEST}
+    known = {name: count for name, count in found.items() if abs(count) < _LARGEST}
+    return {**known, **(span.cost or NOTHING)}
 
 
 class Tally:
@@ -38,7 +39,7 @@ class Tally:
     @staticmethod
     def count(span: LiveSpan) -> Mapping[str, float]:
         """Return what a span used; once it has ended, its trace's tally has it too."""
-        found = counts(span._attributes)
+        found = counts(span)
         if found and span.end_time_ns is not None:
             trace = span.trace
             trace.tally = trace.tally or Tally()
