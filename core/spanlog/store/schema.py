@@ -67,6 +67,7 @@ traces = Table(
     Index("traces_by_state", "state", "process"),
     Index("traces_by_client_request_id", "client_request_id"),
     Index("traces_by_tokens", "total_tokens"),
+    Index("traces_by_state_and_time", "experiment_id", "state", "request_time"),
 )
 
 spans = Table(

@@ -605,7 +605,7 @@ def _narrowed(connection: sa.Connection, query: sa.Select[Any], where: Filter) -
     for source in where.sources:
         ids = list(connection.scalars(source.limit(_FEW + 1)))
         if len(ids) <= _FEW:
-            return query.where(traces.c.trace_id.in_(ids))
+            return query.where(traces.c.trace_id.in_(ids) if ids else sa.false())
     return query
 
 

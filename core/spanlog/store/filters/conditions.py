@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from spanlog.store import fulltext
 from spanlog.store.filters import tree
@@ -106,7 +108,11 @@ class _Compiler:
                 if words:
                     yield fulltext.source(words)
             elif found.rows is not None and found.indexed and part.operator in ("=", "IN"):
-                yield sa.select(found.rows.c.trace_id).where(found.row, self._test(part)).distinct()
+                yield (
+                    sa.select(found.rows.c.trace_id)
+                    .where(found.row, self._test(part, by_index=True))
+                    .distinct()
+                )
 
     def _is_of_span(self, node: Node) -> bool:
         if isinstance(node, tree.Comparison):
@@ -143,7 +149,7 @@ class _Compiler:
 
     # One comparison. It is NULL or false of what is not there.
 
-    def _test(self, comparison: Comparison) -> Any:
+    def _test(self, comparison: Comparison, *, by_index: bool = False) -> Any:
         found = self._field(comparison)
         if found.kind == "number":
             test = self._of_number(comparison, found.value)
@@ -152,7 +158,9 @@ class _Compiler:
         elif found.kind == "content":
             return self._of_content(comparison, found)
         else:
-            test = self._of_text(comparison, found.value)
+            plain = found.indexed and not by_index and not self._of_spans
+            value = _Unindexed(found.value) if plain else found.value
+            test = self._of_text(comparison, value)
         return sa.not_(test) if comparison.name.negated else test
 
     def _of_number(self, comparison: Comparison, value: Any) -> Any:
@@ -218,6 +226,27 @@ class _Compiler:
 
 def _exists(rows: Any, *conditions: Any) -> Any:
     return sa.exists().where(rows.c.trace_id == traces.c.trace_id, *conditions)
+
+
+class _Unindexed(FunctionElement[Any]):
+    """A column as it is, looked up without its index, which SQLite would take for a rare value's.
+
+    Of a trace in hand its few rows are looked at.
+    """
+
+    inherit_cache = True
+    name = "unindexed"
+    type = sa.String()
+
+
+@compiles(_Unindexed)
+def _(element: Any, compiler: Any, **how: Any) -> str:
+    return str(compiler.process(element.clauses, **how))
+
+
+@compiles(_Unindexed, "sqlite")
+def _(element: Any, compiler: Any, **how: Any) -> str:
+    return f"+{compiler.process(element.clauses, **how)}"
 
 
 def _compare(symbol: str, value: Any, others: Sequence[Any]) -> Any:
