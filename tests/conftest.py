@@ -22,7 +22,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 # Imported by tests before it is their plugin.
-pytest.register_assert_rewrite("openai_calls")
+pytest.register_assert_rewrite("frameworks", "openai_calls")
 
 settings.register_profile(
     "spanlog",

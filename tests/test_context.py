@@ -7,6 +7,8 @@ import threading
 
 import pytest
 import spanlog
+from spanlog import context
+from spanlog.spans import LiveSpan
 
 
 def tree(trace):
@@ -217,3 +219,24 @@ async def test_what_context_says_reaches_tasks_begun_inside_and_no_others(traces
         begun.set()
         await asyncio.gather(work("inside"), before)
     assert {t.info.name: t.info.tags for t in traces()} == {"inside": {"a": "1"}, "outside": {}}
+
+
+def test_a_span_goes_under_the_innermost_of_what_is_current_and_what_frameworks_name(
+    monkeypatch, one_trace
+):
+    named = []
+    monkeypatch.setattr(context, "RESOLVERS", [lambda: named[-1] if named else None])
+    with start("outer"):
+        framework = LiveSpan("framework", parent=context.current_span())
+        named.append(framework)
+        with start("in the framework"), start("deeper"):
+            pass
+        framework.end()
+        with start("after it"):
+            pass
+    assert tree(one_trace()) == {
+        "outer": {
+            "framework": {"in the framework": {"deeper": {}}},
+            "after it": {},
+        }
+    }

@@ -24,7 +24,7 @@ import pytest
 import spanlog
 from spanlog import safety
 from spanlog.context import current_span
-from spanlog.patching import Call, Integration, Recording, Target, records
+from spanlog.patching import Call, Hook, Integration, Recording, Target, records
 from spanlog.spans import LiveSpan
 
 if TYPE_CHECKING:
@@ -521,6 +521,68 @@ def test_on_and_off_from_many_threads_end_as_the_last_one_says(fake: Fake) -> No
     for thread in threads:
         thread.join()
     assert look(library) == before
+
+
+def test_a_hook_is_put_in_once_the_library_is_imported_and_taken_out_when_off(fake: Fake) -> None:
+    hooked: list[str] = []
+
+    def install(module: Any) -> Callable[[], object]:
+        hooked.append(module.__name__)
+        return hooked.clear
+
+    fake.integration = Integration("fake", fake.name, "fake-lib", Hook(fake.name, install))
+    for _ in range(2):
+        fake.switch(True)
+        fake.switch(True)
+        assert hooked == ([fake.name] if fake.name in sys.modules else [])
+        fake.load()
+        assert hooked == [fake.name]
+        fake.switch(False)
+        assert hooked == []
+
+
+def test_methods_of_derived_classes_are_wrapped_whenever_the_classes_are_made(
+    fake: Fake, traces: Callable[[], list[Trace]]
+) -> None:
+    library = fake.load()
+    told: list[str] = []
+
+    class Early(library.Base):  # type: ignore[misc]
+        def inherited(self) -> str:
+            return "early"
+
+        def __init_subclass__(cls, **kwargs: Any) -> None:
+            told.append(cls.__name__)
+
+    before = [dict(vars(owner)) for owner in (library.Base, Early)]
+    at = f"{fake.name}:Base."
+    targets = [
+        Target(at + name, records(lambda call: fake.begin(call)), derived=True)
+        for name in ("inherited", "other")
+    ]
+    library.Base.other = lambda self: None
+    fake.integration = Integration("fake", fake.name, "fake-lib", *targets)
+    fake.switch(True)
+
+    class Late(library.Base):  # type: ignore[misc]
+        def inherited(self) -> str:
+            return "late"
+
+        def other(self) -> str:
+            return "other"
+
+    class Later(Early):
+        pass
+
+    assert [Early().inherited(), Late().inherited(), Late().other()] == ["early", "late", "other"]
+    assert Later().inherited() == "early"
+    library.Base().inherited()
+    assert len(traces()) == 4
+    assert told == ["Later"]
+    fake.switch(False)
+    del library.Base.other
+    assert [dict(vars(owner)) for owner in (library.Base, Early)] == before
+    assert type(vars(Late)["inherited"]).__name__ == "function"
 
 
 def test_an_explicit_wish_for_what_is_not_installed_is_an_error_with_the_pip_line() -> None:

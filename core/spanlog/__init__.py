@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from spanlog_integrations import bedrock as bedrock
     from spanlog_integrations import gemini as gemini
     from spanlog_integrations import groq as groq
+    from spanlog_integrations import langchain as langchain
     from spanlog_integrations import litellm as litellm
     from spanlog_integrations import mistral as mistral
     from spanlog_integrations import openai as openai
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from spanlog.search import set_trace_tag as set_trace_tag
 
     genai = gemini
+    langgraph = langchain
 
 # The modules of `spanlog_integrations`, each named like the library it traces.
 INTEGRATIONS = (
@@ -61,13 +63,14 @@ INTEGRATIONS = (
     "bedrock",
     "gemini",
     "groq",
+    "langchain",
     "litellm",
     "mistral",
     "openai",
     "threads",
 )
 # Integrations by the names that others know them by.
-_ALIASES = {"genai": "gemini"}
+_ALIASES = {"genai": "gemini", "langgraph": "langchain"}
 
 # Every public name and where it comes from. Each is loaded when it is first used.
 _HOME = {

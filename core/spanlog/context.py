@@ -33,6 +33,11 @@ SCOPE: ContextVar[Scope | None] = ContextVar("spanlog_scope", default=None)
 
 enabled = True
 
+# What asks a framework whose span its own context names. A framework that keeps what runs in a
+# context of its own tells it here, instead of setting `CURRENT` from callbacks that may run in
+# another task. Of spans that are not below one another, that of the last counts.
+RESOLVERS: list[Callable[[], LiveSpan | None]] = []
+
 
 def recording() -> bool:
     """Say whether spans are recorded here and now."""
@@ -51,7 +56,18 @@ def open_span(span: LiveSpan | None) -> LiveSpan | None:
 
 def current_span() -> LiveSpan | None:
     """Return the span that a new span goes under."""
-    return open_span(CURRENT.get())
+    span = open_span(CURRENT.get())
+    for resolve in RESOLVERS:
+        span = innermost(open_span(resolve()), span)
+    return span
+
+
+def innermost(span: LiveSpan | None, other: LiveSpan | None) -> LiveSpan | None:
+    """Return `other` where it is below `span`, else `span`; where one is None, the other."""
+    above = other
+    while above is not None and above is not span:
+        above = above.parent
+    return other if span is None or above is span else span
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar, overload
 
 from spanlog.arguments import binder
 from spanlog.capture import capture
-from spanlog.context import CURRENT, current_span, open_span, recording
+from spanlog.context import CURRENT, current_span, recording
 from spanlog.safety import report
 from spanlog.spans import LiveSpan
 
@@ -141,7 +141,7 @@ class _Traced:
             if not recording():
                 return function(*args, **kwargs)
             before = CURRENT.get()
-            span = begin(inputs(args, kwargs), open_span(before))
+            span = begin(inputs(args, kwargs), current_span())
             CURRENT.set(span)
             try:
                 result = function(*args, **kwargs)

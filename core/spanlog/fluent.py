@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from spanlog import config, context
 from spanlog.capture import safe_str
-from spanlog.context import CURRENT, open_span, recording
+from spanlog.context import CURRENT, current_span, recording
 from spanlog.entities import Experiment, TraceState
 from spanlog.recorder import recorder
 from spanlog.safety import warn_once
@@ -56,7 +56,7 @@ class start_span:  # noqa: N801 - used as a function; a class for its speed
             self._span = nothing = NoOpSpan(name, span_type)
             return nothing
         self._before = CURRENT.get()
-        self._span = span = LiveSpan(name, span_type, open_span(self._before))
+        self._span = span = LiveSpan(name, span_type, current_span())
         if attributes:
             span.set_attributes(attributes)
         CURRENT.set(span)

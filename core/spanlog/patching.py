@@ -76,16 +76,33 @@ class Target:
     A program that has taken a function out of its module, as by `from module import function`,
     does not look for it there again. `in_place` covers that: the function stays, its code changes.
     It is for functions and coroutine functions, not for generators.
+
+    A method of which a class only says what it is to be is found in the classes derived from it.
+    `derived` covers those: the ones there are, and the ones to come.
     """
 
     at: str
     wrapper: Wrapper
     in_place: bool = False
+    derived: bool = False
 
     @property
     def module(self) -> str:
         """The module that must be imported first."""
         return self.at.partition(":")[0]
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A library's own hook.
+
+    Args:
+        module: The module that must be imported first.
+        install: Puts in what is to be called, given the module; returns what takes it out again.
+    """
+
+    module: str
+    install: Callable[[ModuleType], Callable[[], object]]
 
 
 def records(begin: Callable[[Call], Recording | None]) -> Wrapper:
@@ -265,6 +282,64 @@ class _InPlace:
         return True
 
 
+class _Hooked:
+    """A hook of a library that is in use."""
+
+    def __init__(self, take_out: Callable[[], object]) -> None:
+        self._take_out = take_out
+
+    def undo(self) -> bool:
+        """Take out what was put in."""
+        self._take_out()
+        return True
+
+
+class _Derived:
+    """A method of the classes derived from one, each wrapped where it has its own."""
+
+    def __init__(self, base: type, name: str, wrapper: Wrapper) -> None:
+        self._base, self._name, self._wrapper = base, name, wrapper
+        self._patches: list[_Patch] = []
+        for cls in _derived(base):
+            self._wrap(cls)
+        self._patches.append(self._watch())
+
+    def _watch(self) -> _Patch:
+        """Be told of classes that are made from now on."""
+        base = self._base
+        original = vars(base).get("__init_subclass__", _ABSENT)
+
+        def made(cls: type, /, **kwargs: Any) -> None:
+            if original is _ABSENT:
+                super(base, cls).__init_subclass__(**kwargs)  # type: ignore[arg-type]
+            else:
+                original.__get__(None, cls)(**kwargs)
+            self._wrap(cls)
+
+        watching: Any = classmethod(made)
+        setattr(base, "__init_subclass__", watching)  # noqa: B010 - a type has no such attribute
+        return _Patch(base, "__init_subclass__", original, watching)
+
+    def _wrap(self, cls: type) -> None:
+        original = vars(cls).get(self._name, _ABSENT)
+        if original is not _ABSENT:
+            wrapper = _Patched(original, self._wrapper, cls, self._name)
+            self._patches.append(_Patch(cls, self._name, original, wrapper))
+            setattr(cls, self._name, wrapper)
+
+    def undo(self) -> bool:
+        """Put back exactly what was there, unless someone has wrapped a wrapper of ours since."""
+        self._patches = [patch for patch in self._patches if not patch.undo()]
+        return not self._patches
+
+
+def _derived(base: type) -> list[type]:
+    """Return the classes derived from a class, directly or not, each once."""
+    directly: list[type] = base.__subclasses__()
+    found = [cls for direct in directly for cls in (direct, *_derived(direct))]
+    return list(dict.fromkeys(found))
+
+
 class Integration:
     """One library: where it is hooked, and whether it is on.
 
@@ -272,10 +347,11 @@ class Integration:
         library: The name it goes by here: `spanlog.<library>`.
         module: The module that a program imports.
         install: What pip installs.
-        targets: The functions to wrap. One that this version of the library lacks is left out.
+        targets: The functions to wrap, and the library's own hooks. A function that this version
+            of the library lacks is left out.
     """
 
-    def __init__(self, library: str, module: str, install: str, *targets: Target) -> None:
+    def __init__(self, library: str, module: str, install: str, *targets: Target | Hook) -> None:
         self.library = library
         self.module = module
         self.install = install
@@ -284,7 +360,7 @@ class Integration:
         self.explicit = False
         self.silent = False
         self._lock = threading.RLock()
-        self._patches: dict[Target, _Patch | _InPlace] = {}
+        self._patches: dict[Target | Hook, _Patch | _InPlace | _Derived | _Hooked] = {}
         self._awaited: set[str] = set()
 
     def autolog(self, log_traces: bool = True, disable: bool = False, silent: bool = False) -> None:
@@ -324,7 +400,8 @@ class Integration:
                 for module in dict.fromkeys(target.module for target in self.targets):
                     self._patch_when_imported(module)
             else:
-                self._patches = {t: patch for t, patch in self._patches.items() if not patch.undo()}
+                last_first = reversed(self._patches.items())  # one may wrap what another did
+                self._patches = {t: patch for t, patch in last_first if not patch.undo()}
 
     def _patch_when_imported(self, module: str) -> None:
         if module in sys.modules:
@@ -353,8 +430,11 @@ class Integration:
                 module.__name__,
             )
 
-    def _apply(self, target: Target, module: ModuleType) -> bool:
+    def _apply(self, target: Target | Hook, module: ModuleType) -> bool:
         if target in self._patches:
+            return True
+        if isinstance(target, Hook):
+            self._patches[target] = _Hooked(target.install(module))
             return True
         *path, name = target.at.partition(":")[2].split(".")
         owner: Any = module
@@ -368,6 +448,9 @@ class Integration:
         if target.in_place and isinstance(original, FunctionType):
             if not self._is_in_place(original):
                 self._patches[target] = _InPlace(original, call)
+            return True
+        if target.derived:
+            self._patches[target] = _Derived(owner, name, call)
             return True
         wrapper = _Patched(original, call, owner, name)
         self._patches[target] = _Patch(owner, name, vars(owner).get(name, _ABSENT), wrapper)

@@ -6,8 +6,15 @@ Whatever goes wrong inside spanlog is reported here and goes no further. Under o
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 logger = logging.getLogger("spanlog")
 
@@ -35,6 +42,19 @@ def report(error: Exception, doing: str) -> None:
         type(error).__name__,
         exc_info=error,
     )
+
+
+def guarded(function: F) -> F:
+    """Return a function of ours that a framework calls, so that no error of it goes further."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - the guard
+            report(error, f"calling {function.__qualname__}")
+
+    return cast("F", call)
 
 
 def warn_once(key: str, message: str, *args: object) -> None:

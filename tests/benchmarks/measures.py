@@ -264,6 +264,53 @@ def _provider(library: Library, stream: bool, tracer: Tracer, server: str) -> Ro
         tracer.library(library.name, False)
 
 
+# An agent of LangGraph that calls a model in each of its steps.
+
+_STEPS = 20
+_STEPS_SPANS = 3 * _STEPS + 1  # the graph, and in each step a node, the model and the way on
+
+
+@lru_cache
+def _agent() -> Any:
+    try:
+        from langchain_core.language_models.fake_chat_models import FakeListChatModel
+        from langgraph.graph import END, StateGraph
+    except ImportError:
+        raise NotImplementedError from None
+
+    model = FakeListChatModel(responses=["Go on. " * 20])
+
+    def step(state: dict[str, Any]) -> dict[str, Any]:
+        return {"step": state["step"] + 1, "said": model.invoke("What next? " * 20).content}
+
+    graph: Any = StateGraph(dict)
+    graph.add_node("agent", step)
+    graph.set_entry_point("agent")
+    graph.add_conditional_edges("agent", lambda state: END if state["step"] == _STEPS else "agent")
+    return graph.compile()
+
+
+def _langgraph(later: bool, tracer: Tracer, server: str) -> Round:
+    """Return the CPU that a span takes, in all threads: of the agent untraced, and traced."""
+    agent, asked = _agent(), {"step": 0}
+
+    def work() -> None:
+        if later:
+            _loop().run_until_complete(agent.ainvoke(asked, {"recursion_limit": 100}))
+        else:
+            agent.invoke(asked, {"recursion_limit": 100})
+
+    tracer.langchain(False)
+    work()
+    untraced = _timed(work, 10, 1, time.process_time)
+    tracer.langchain(True)
+    try:
+        work()
+        return untraced / _STEPS_SPANS, _timed(work, 10, 1, time.process_time) / _STEPS_SPANS
+    finally:
+        tracer.langchain(False)
+
+
 def _all() -> Iterator[Measure]:
     yield Measure("decorated call", _call)
     yield Measure("root with nine children", _nine_children)
@@ -274,6 +321,9 @@ def _all() -> Iterator[Measure]:
                 what = "openai stream of 200" if stream else "openai call"
                 name = f"{what}, {'async' if later else 'sync'}{', CPU' if canned else ''}"
                 yield Measure(name, partial(_openai, stream, later, canned))
+    for later in (False, True):
+        name = f"langgraph, 20 steps, {'async' if later else 'sync'}, a span"
+        yield Measure(name, partial(_langgraph, later))
     for size, name, calls in ((10**4, "10 KB", 20), (10**6, "1 MB", 1), (10**7, "10 MB", 1)):
         for kind, make in (("string", _text), ("nodes", _nodes)):
             yield Measure(f"input: {kind} of {name}", partial(_input, partial(make, size), calls))

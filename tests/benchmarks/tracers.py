@@ -43,6 +43,10 @@ class Tracer:
         """Record the calls of a library, by spanlog's name of it, or leave them alone."""
         raise NotImplementedError
 
+    def langchain(self, on: bool) -> None:
+        """Record what LangChain and LangGraph run, or leave them alone."""
+        raise NotImplementedError
+
     def flush(self) -> None: ...
 
 
@@ -67,6 +71,9 @@ class Spanlog(Tracer):
 
     def library(self, name: str, on: bool) -> None:
         getattr(self.lib, name).autolog(log_traces=on)
+
+    def langchain(self, on: bool) -> None:
+        self.lib.langchain.autolog(log_traces=on)
 
     def flush(self) -> None:
         assert self.lib.flush()
@@ -134,6 +141,17 @@ class OpenInference(Tracer):
         else:
             self.instrumentor.uninstrument()
 
+    def langchain(self, on: bool) -> None:
+        try:
+            from openinference.instrumentation.langchain import LangChainInstrumentor
+        except ImportError:
+            raise NotImplementedError from None
+        instrumentor: Any = LangChainInstrumentor()
+        if on:
+            instrumentor.instrument(tracer_provider=self.provider)
+        else:
+            instrumentor.uninstrument()
+
     def flush(self) -> None:
         self.provider.force_flush()
 
@@ -191,6 +209,9 @@ class Mlflow(Tracer):
 
     def openai(self, on: bool) -> None:
         self.lib.openai.autolog(disable=not on, silent=True)
+
+    def langchain(self, on: bool) -> None:
+        self.lib.langchain.autolog(disable=not on, silent=True)
 
     def flush(self) -> None:
         self.lib.flush_trace_async_logging()

@@ -5,8 +5,8 @@
     python tests/environments/run.py openai-1.0.0
 
 A file `<library>-<version>.txt` pins the versions of an environment; it is made under `.envs` and
-used again until the pins or `pyproject.toml` change. What runs there are the tests that every
-library shares and those that are named after it: `tests/test_<library>*.py`.
+used again until the pins or `pyproject.toml` change. What runs there are the tests that are named
+after the library, `tests/test_<library>*.py`, and those that all SDKs or all frameworks share.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,8 @@ HERE = Path(__file__).parent
 PROJECT = HERE.parent.parent
 ENVIRONMENTS = PROJECT / ".envs"
 TESTS = PROJECT / "tests"
+FRAMEWORKS = ("langchain", "langgraph")
+_SUMMARY = re.compile(r"\d+ (passed|failed|skipped|errors?)\b.* in ")
 NEEDS = ("hypothesis", "pytest", "pytest-asyncio", "typing-extensions")
 
 
@@ -40,13 +43,15 @@ def main(wanted: list[str]) -> int:
         print(f"nothing is pinned for {' '.join(wanted)}", file=sys.stderr)
         return 2
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(run, pins))
-    for pin, seconds, code, output in results:
-        if code:
-            print(output)
-        lines = output.strip().splitlines() or ["no output"]
-        print(f"{pin.stem:24} {lines[-1].strip('= ')}, {seconds:.0f} s with what it needed")
-    return int(any(code for _, _, code, _ in results))
+        codes = []
+        for pin, seconds, code, output in pool.map(run, pins):
+            if code:
+                print(output)
+            summary = [line for line in output.splitlines() if _SUMMARY.search(line)] or [output]
+            told = f"{summary[-1].strip('= ')}, {seconds:.0f} s with what it needed"
+            print(f"{pin.stem:24} {told}", flush=True)
+            codes.append(code)
+    return int(any(codes))
 
 
 def library_of(pin: Path) -> str:
@@ -62,8 +67,11 @@ def run(pin: Path) -> tuple[Path, float, int, str]:
     except subprocess.CalledProcessError as error:
         return pin, time.monotonic() - started, 1, f"{pin.stem}: {error.stdout}{error.stderr}"
     library = library_of(pin)
-    tests = [TESTS / "test_conformance.py", *sorted(TESTS.glob(f"test_{library}*.py"))]
-    command = [python, "-m", "pytest", "-p", "no:cacheprovider", *tests, "-k", library, "-rf"]
+    framework = library in FRAMEWORKS
+    shared = "test_frameworks.py" if framework else "test_conformance.py"
+    tests = [TESTS / shared, *sorted(TESTS.glob(f"test_{library}*.py")), "-rf"]
+    chosen = [] if framework else ["-k", library]
+    command = [python, "-m", "pytest", "-p", "no:cacheprovider", *tests, *chosen]
     done = subprocess.run(
         command,
         cwd=PROJECT,

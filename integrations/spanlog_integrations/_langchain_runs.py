@@ -1,0 +1,415 @@
+"""LangChain's runs: spans that are opened and closed by its callbacks.
+
+Callbacks come from other tasks and threads than the work they tell of, and not in order. So none
+sets what is current: that is asked of LangChain's own context (`running`), and of the functions in
+which a run begins and does its work (`Body`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+from spanlog import safety
+from spanlog.capture import capture, safe_str
+from spanlog.context import CURRENT, current_span, innermost, open_span, recording
+from spanlog.entities import SpanEvent, SpanType
+from spanlog.patching import Call, Wrapper
+from spanlog.recorder import recorder
+from spanlog.safety import guarded
+from spanlog.spans import LiveSpan, NoOpSpan
+
+from spanlog_integrations import _langchain_data as data
+from spanlog_integrations._http import secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+_SESSION = "mlflow.trace.session"
+# A run that never ends, as of a handler that a program drives wrongly, is not kept for ever.
+_MAX_RUNS = 100_000
+# How far back what an error came from is looked at.
+_MAX_CAUSES = 8
+# The span types of what LangChain calls a chain, by the type or the name of the run.
+_CHAINS = {"parser": SpanType.PARSER, "AgentExecutor": SpanType.AGENT}
+# What LangGraph runs for itself.
+_HIDDEN = "langsmith:hidden"
+_INTERNAL = ("ChannelWrite<", "__start__")
+# What LangGraph raises to leave a node: for an interrupt, to go on in the graph above.
+_LEAVES = "GraphBubbleUp"
+
+
+class Body:
+    """A function in which one run begins and does its work.
+
+    Args:
+        span: The span of the run, where it has begun.
+        span_type: What the run is, where its callbacks do not tell.
+        config: The configuration that the run is given, where it matters.
+    """
+
+    def __init__(
+        self, span: LiveSpan | None = None, span_type: str | None = None, config: Any = None
+    ) -> None:
+        self.span = span
+        self.span_type = span_type
+        self.config = config
+        self._before: Body | None = None
+
+    def __enter__(self) -> None:
+        self._before = _BODY.get()
+        _BODY.set(self)
+
+    def __exit__(self, *error: object) -> None:
+        if _BODY.get() is self:
+            _BODY.set(self._before)
+
+
+_BODY: ContextVar[Body | None] = ContextVar("spanlog_langchain_body", default=None)
+
+
+def within(begin: Callable[[Call], Body | None]) -> Wrapper:
+    """Return the wrapper of a function in which a run does its work; `begin` tells of the run."""
+    begins = guarded(begin)
+
+    def wrapper(
+        wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        body = begins(Call(instance, args, kwargs)) if recording() else None
+        if body is None:
+            return wrapped(*args, **kwargs)
+        with body:
+            result = wrapped(*args, **kwargs)
+        if getattr(result, "__qualname__", None) != wrapped.__qualname__:
+            return result  # and not the rest of the function's own work
+        if type(result) is CoroutineType:
+            later: Any = _await(body, result)
+            later.__name__, later.__qualname__ = result.__name__, result.__qualname__
+            return later
+        return _Steps(result, body)
+
+    return wrapper
+
+
+async def _await(body: Body, work: Coroutine[Any, Any, Any]) -> Any:
+    with body:
+        return await work
+
+
+class _Steps(wrapt.ObjectProxy):  # type: ignore[type-arg]
+    """A generator whose steps are the body of a run; what its consumer does is not."""
+
+    def __init__(self, generator: Any, body: Body) -> None:
+        super().__init__(generator)
+        self._self_body = body
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __aiter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        with self._self_body:
+            return next(self.__wrapped__)
+
+    async def __anext__(self) -> Any:
+        with self._self_body:
+            return await self.__wrapped__.__anext__()
+
+
+def of_body() -> LiveSpan | None:
+    """Return the span of the run in whose body this is called."""
+    body = _BODY.get()
+    return body.span if body else None
+
+
+class Run:
+    """A run that has begun.
+
+    Attributes:
+        span: Its span; that of the run around it where it is hidden.
+        hidden: It has no span of its own.
+        tokens: What a model has said so far, where it streams.
+    """
+
+    __slots__ = ("_error", "hidden", "span", "tokens")
+
+    def __init__(self, span: LiveSpan, *, hidden: bool = False) -> None:
+        self.span = span
+        self.hidden = hidden
+        self.tokens: list[str] = []
+        self._error: BaseException | None = None
+
+    def inputs(self, told: Mapping[str, Any]) -> None:
+        """Record what went in, where that is told only at the end."""
+        if "inputs" in told and not self.hidden:
+            self.span.set_inputs(data.plain(told["inputs"]))
+
+    def outputs(self, outputs: Any) -> None:
+        """Record what came out."""
+        if not self.hidden:
+            self.span.set_outputs(data.plain(outputs))
+
+    def fail(self, error: BaseException) -> None:
+        """Have the span end with an error, unless it is a way to leave that is none."""
+        self._error = error
+
+    def end(self) -> None:
+        """End the span; of a model that streamed, with what it has said so far."""
+        span, error = self.span, self._error
+        if self.hidden:
+            return
+        if said := "".join(self.tokens):
+            span.keep_outputs(capture({"choices": [data.choice(said, span.span_type)]}))
+        if isinstance(error, GeneratorExit):
+            span.put_off(_was_stopped)
+        elif error is not None and any(kind.__name__ == _LEAVES for kind in type(error).__mro__):
+            span.put_off(lambda span: _has_left(span, error))
+        elif error is not None:
+            span.set_status("ERROR")
+            span.record_exception(error)
+            span.redact(_secrets(error))
+        span.end()
+
+    def close(self) -> None:
+        """See to it that the span has ended, whatever went wrong here."""
+        if not self.hidden:
+            self.span.end()
+
+
+class Runs:
+    """What LangChain's callbacks call: makes spans of the runs that they tell of."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.on = False
+        self.open: dict[Any, Run] = {}
+        atexit.register(self.close)
+
+    @property
+    def raise_error(self) -> bool:
+        """Whether LangChain passes on errors of this handler, as it does under our tests."""
+        return safety.strict
+
+    def __copy__(self) -> Runs:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Runs:
+        return self
+
+    def span_of(self, run_id: Any) -> LiveSpan | None:
+        """Return the span of a run that has not ended."""
+        run = self.open.get(run_id)
+        return run.span if run else None
+
+    def running(self) -> LiveSpan | None:
+        """Return the span of the run that LangChain's own context names."""
+        config = sys.modules.get("langchain_core.runnables.config")
+        child = getattr(config, "var_child_runnable_config", None)
+        held = child.get() if child else None
+        callbacks = held.get("callbacks") if held else None
+        return self.span_of(getattr(callbacks, "parent_run_id", None))
+
+    def close(self) -> None:
+        """End what is still open, with what there is of it, as the program ends."""
+        for run_id in tuple(self.open):
+            self.on_chain_error(GeneratorExit(), run_id=run_id)
+
+    # Beginnings.
+
+    @guarded
+    def on_chain_start(
+        self, serialized: Any, inputs: Any, *, run_id: Any, name: Any = None, **told: Any
+    ) -> None:
+        """Begin a chain: of a sequence, a function, a prompt, a parser, a graph or its node."""
+        name = _name(serialized, name, "Chain")
+        kind = _CHAINS.get(told.get("run_type") or name, SpanType.CHAIN)
+        if (span := self._begin(run_id, name, kind, inputs, told)) is not None:
+            data.step(span, told.get("metadata"))
+
+    @guarded
+    def on_chat_model_start(
+        self, serialized: Any, messages: Any, *, run_id: Any, name: Any = None, **told: Any
+    ) -> None:
+        """Begin a call of a chat model."""
+        name = _name(serialized, name, "ChatModel")
+        asked = {"messages": messages[0]}
+        if (span := self._begin(run_id, name, SpanType.CHAT_MODEL, asked, told)) is not None:
+            data.request(span, "chat", told)
+
+    @guarded
+    def on_llm_start(
+        self, serialized: Any, prompts: Any, *, run_id: Any, name: Any = None, **told: Any
+    ) -> None:
+        """Begin a call of a model that completes a text."""
+        name = _name(serialized, name, "LLM")
+        asked = {"prompt": prompts[0]}
+        if (span := self._begin(run_id, name, SpanType.LLM, asked, told)) is not None:
+            data.request(span, "text_completion", told)
+
+    @guarded
+    def on_tool_start(
+        self, serialized: Any, input_str: str, *, run_id: Any, name: Any = None, **told: Any
+    ) -> None:
+        """Begin a call of a tool."""
+        tool = _name(serialized, None, "tool")
+        asked = told.get("inputs") or input_str
+        if (span := self._begin(run_id, name or tool, SpanType.TOOL, asked, told)) is not None:
+            facts = {
+                "gen_ai.operation.name": "execute_tool",
+                "gen_ai.tool.name": tool,
+                "gen_ai.tool.description": (serialized or {}).get("description"),
+                "gen_ai.tool.call.id": told.get("tool_call_id"),
+            }
+            span.set_attributes({name: fact for name, fact in facts.items() if fact})
+
+    @guarded
+    def on_retriever_start(
+        self, serialized: Any, query: str, *, run_id: Any, name: Any = None, **told: Any
+    ) -> None:
+        """Begin a search for documents."""
+        name = _name(serialized, name, "Retriever")
+        asked = {"query": query}
+        if (span := self._begin(run_id, name, SpanType.RETRIEVER, asked, told)) is not None:
+            span.set_attribute("gen_ai.operation.name", "retrieval")
+
+    def _begin(
+        self, run_id: Any, name: str, kind: str, inputs: Any, told: Mapping[str, Any]
+    ) -> LiveSpan | None:
+        """Begin a run; return its span, unless it has none."""
+        if not self.on or not recording() or run_id in self.open:
+            return None
+        parent = self._parent(told.get("parent_run_id"))
+        hidden = _HIDDEN in (told.get("tags") or ()) or name.startswith(_INTERNAL)
+        if hidden and parent is not None:
+            self._keep(run_id, Run(parent, hidden=True))
+            return None
+        body = _BODY.get()
+        if body is not None and body.span is not None:
+            body = None  # it is the body of a run around this one
+        asked = capture(data.plain(inputs))
+        span = LiveSpan(name, (body and body.span_type) or kind, parent, asked)
+        self._keep(run_id, Run(span))
+        if body is not None:
+            body.span = span
+        session = data.session(told.get("metadata"), body and body.config)
+        if session is not None and _SESSION not in span.trace.metadata:
+            span.trace.metadata[_SESSION] = safe_str(session)
+            recorder.changed(span.trace)
+        return span
+
+    def _parent(self, run_id: Any) -> LiveSpan | None:
+        """Return the span around a run: that which LangChain names, or one of the user's in it."""
+        above = open_span(self.span_of(run_id))
+        if above is None:
+            return current_span()
+        return innermost(above, open_span(CURRENT.get()))
+
+    def _keep(self, run_id: Any, run: Run) -> None:
+        self.open[run_id] = run
+        if len(self.open) > _MAX_RUNS:
+            self.on_chain_error(GeneratorExit(), run_id=next(iter(self.open)))
+
+    # What happens on the way.
+
+    @guarded
+    def on_llm_new_token(self, token: Any, *, run_id: Any, **_told: Any) -> None:
+        """Keep a piece of what a model says."""
+        run = self.open.get(run_id)
+        if run is not None:
+            if not run.tokens:
+                run.span.set_attribute("gen_ai.response.time_to_first_chunk", run.span.age())
+            run.tokens.append(token if isinstance(token, str) else "")
+
+    @guarded
+    def on_custom_event(self, name: str, data: Any, *, run_id: Any, **_told: Any) -> None:
+        """Keep what the program says happened."""
+        if (span := self.span_of(run_id)) is not None:
+            span.add_event(SpanEvent(name, {"data": data}))
+
+    # Ends.
+
+    @guarded
+    def on_chain_end(self, outputs: Any, *, run_id: Any, **told: Any) -> None:
+        """End a chain; one that streams knows only now what it was given."""
+        with self._ending(run_id) as run:
+            run.inputs(told)
+            run.outputs(outputs)
+
+    @guarded
+    def on_llm_end(self, result: Any, *, run_id: Any, **_told: Any) -> None:
+        """End a call of a model."""
+        with self._ending(run_id) as run:
+            run.outputs(data.replied(result))
+            data.response(run.span, result)  # now: LangChain's cache changes the result later
+
+    @guarded
+    def on_tool_end(self, output: Any, *, run_id: Any, **_told: Any) -> None:
+        """End a call of a tool."""
+        with self._ending(run_id) as run:
+            run.outputs(output)
+
+    on_retriever_end = on_tool_end
+
+    @guarded
+    def on_chain_error(self, error: BaseException, *, run_id: Any, **told: Any) -> None:
+        """End a run that failed, or that its consumer or the graph has left."""
+        with self._ending(run_id) as run:
+            run.fail(error)
+            run.inputs(told)
+
+    on_tool_error = on_retriever_error = on_chain_error
+
+    @guarded
+    def on_llm_error(self, error: BaseException, *, run_id: Any, **told: Any) -> None:
+        """End a call of a model that failed, with what it had said until then."""
+        with self._ending(run_id) as run:
+            run.fail(error)
+            said = data.replied(told.get("response"))
+            if any(map(data.says, said["choices"])):
+                run.outputs(said)
+
+    @contextmanager
+    def _ending(self, run_id: Any) -> Iterator[Run]:
+        run = self.open.pop(run_id, None) or Run(NoOpSpan(), hidden=True)
+        try:
+            yield run
+            run.end()
+        finally:
+            run.close()
+
+
+def _secrets(error: BaseException) -> list[str]:
+    """Return what the request that failed proved itself with: the error's text may repeat it."""
+    found: list[str] = []
+    told: BaseException | None = error
+    for _ in range(_MAX_CAUSES):
+        if told is not None:
+            found += secrets(vars(told).get("request"))
+            told = told.__cause__ or told.__context__
+    return found
+
+
+def _was_stopped(span: LiveSpan) -> None:
+    span.set_attribute("spanlog.stream.completed", False)
+
+
+def _has_left(span: LiveSpan, error: BaseException) -> None:
+    """Record why a run has left its node: as to wait for someone to answer."""
+    told = {"data": data.plain(error.args)}
+    span.add_event(SpanEvent(type(error).__name__, told, span.end_time_ns or 0))
+
+
+def _name(serialized: Any, name: Any, otherwise: str) -> str:
+    """Return the name that a program gave a run, or that of the class that runs."""
+    held: Mapping[str, Any] = serialized or {}
+    path: Sequence[Any] = held.get("id") or (otherwise,)
+    return safe_str(name or held.get("name") or path[-1])
