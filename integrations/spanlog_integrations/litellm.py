@@ -250,16 +250,13 @@ class _Recorded(Recording):
 
     def __init__(self, name: str, span_type: str, operation: Operation, asked: _Asked) -> None:
         about = f"{name} {asked.model}" if asked.model else name
-        span = _Span(about, span_type, current_span(), wire(asked.inputs, _chat.UNSENT))
+        inputs = wire(asked.inputs, _chat.UNSENT)
+        facts = {"gen_ai.request.model": asked.model} if asked.model else None
+        span = _Span(about, span_type, current_span(), inputs, facts)
         span.whole, span.function = False, None
         super().__init__(span)
         self._operation = operation
-        self._given = asked
         self._secrets = asked.secrets
-
-    def asked(self) -> None:
-        if self._given.model:
-            self.span.set_attribute("gen_ai.request.model", self._given.model)
 
     def reply(self, result: Any) -> Any:
         if _is_stream(result):
@@ -375,11 +372,11 @@ class _ModelCall(_Recorded):
     def __init__(self, operation: Operation, asked: _Asked) -> None:
         super().__init__(operation.name, operation.span_type, operation, asked)
         self.span.whole = not asked.inputs.get("fallbacks")
+        self._given = asked
         self._has_provider = False
         self._answered: str | None = None
 
     def asked(self) -> None:
-        super().asked()
         given = self._given
         del self._given
         self.span.set_attribute("gen_ai.operation.name", self._operation.name)
