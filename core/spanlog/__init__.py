@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from spanlog_integrations import groq as groq
     from spanlog_integrations import langchain as langchain
     from spanlog_integrations import litellm as litellm
+    from spanlog_integrations import llama_index as llama_index
     from spanlog_integrations import mistral as mistral
     from spanlog_integrations import openai as openai
     from spanlog_integrations import threads as threads
@@ -65,6 +66,7 @@ INTEGRATIONS = (
     "groq",
     "langchain",
     "litellm",
+    "llama_index",
     "mistral",
     "openai",
     "threads",

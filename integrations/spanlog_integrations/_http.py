@@ -7,7 +7,7 @@ is read off the HTTP response itself, so it is recorded as it was on the wire, w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -403,6 +403,16 @@ def _error_body(error: BaseException, http: Any) -> Any:
     if body is None and getattr(http, "is_closed", False):
         body = http.text
     return parsed(body) if isinstance(body, str) else body
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it came of."""
+    seen: list[BaseException | None] = [None]
+    found: BaseException | None = error
+    while found not in seen:
+        seen.append(found)
+        yield found  # type: ignore[misc]  # None is seen
+        found = found and (found.__cause__ or found.__context__)
 
 
 def secrets(request: Any) -> list[str]:

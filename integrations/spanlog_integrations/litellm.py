@@ -311,7 +311,7 @@ class _Recorded(Recording):
         """Record facts of a reply."""
 
     def failed(self, error: BaseException) -> None:
-        chain = list(_chain(error))
+        chain = list(_http.causes(error))
         told = [vars(one) for one in chain]
         facts = {
             "error.type": type(error).__name__,
@@ -340,16 +340,6 @@ def _events(pieces: Sequence[bytes]) -> list[Json]:
 
 def _first(values: Iterator[Any]) -> Any:
     return next((value for value in values if value), None)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and those that it came of."""
-    seen: list[BaseException | None] = [None]
-    found: BaseException | None = error
-    while found not in seen:
-        seen.append(found)
-        yield found  # type: ignore[misc]  # None is seen
-        found = found and (found.__cause__ or found.__context__)
 
 
 def _sent_secrets(told: Sequence[Mapping[str, Any]]) -> list[str]:

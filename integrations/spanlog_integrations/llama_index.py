@@ -1,0 +1,464 @@
+"""LlamaIndex: indices, query and chat engines, retrievers, rerankers, models, agents, workflows.
+
+Sync and async, streamed and not, through LlamaIndex's own dispatcher, beside the program's own
+handlers. A span of the user's, or of a provider's SDK, goes under the step, the tool or the model
+in whose work it begins. What streams is open until its stream was read, closed or dropped.
+"""
+
+from __future__ import annotations
+
+import weakref
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import TYPE_CHECKING, Any
+
+from spanlog.capture import capture
+from spanlog.context import CURRENT, carry, current_span, recording
+from spanlog.decorator import drive
+from spanlog.entities import SpanType
+from spanlog.patching import Call, Hook, Integration, Recording, Target, records
+from spanlog.safety import guarded
+from spanlog.spans import LiveSpan
+from spanlog.streams import Watch
+
+from spanlog_integrations import _llama_index_data as data
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from inspect import BoundArguments
+    from types import ModuleType
+
+_MODELS = (SpanType.CHAT_MODEL, SpanType.LLM)
+_STREAMS = (GeneratorType, AsyncGeneratorType)
+# What a dispatcher adds to a name to make it an id.
+_UUID = 37
+# What a model prepares a call by, which is none.
+_PREPARES = "_prepare_chat_with_tools"
+# What reads a streamed answer for an engine, in a thread or a task.
+_READS = ("write_response_to_history", "awrite_response_to_history")
+# What is raised to leave a step on purpose: for a workflow that has ended, for one that waits.
+_LEAVES = ("WorkflowDone", "WaitingForEvent")
+# What reads objects that may be of any class: where it fails, the span ends without that.
+_ask, _fail = guarded(data.request), guarded(data.failed)
+_plain, _vectors = guarded(data.plain), guarded(data.vectors)
+
+
+class _Span(LiveSpan):
+    """A span of LlamaIndex's.
+
+    Attributes:
+        by: Whose method is called.
+        method: What is called, without what marks it as private.
+        before: What was current before it.
+        failure: What a step has failed with, of a workflow's run.
+    """
+
+    __slots__ = ("before", "by", "failure", "method")
+
+    by: Any
+    method: str
+    before: LiveSpan | None
+    failure: BaseException | None
+
+    @classmethod
+    def of(cls, by: Any, name: str, method: str, asked: BoundArguments | dict[str, Any]) -> _Span:
+        """Begin the span of a call."""
+        kind = data.span_type(type(by), method)  # type: ignore[arg-type]  # a class has a hash
+        given = asked if isinstance(asked, dict) else data.inputs(asked, kind)
+        if kind == SpanType.TOOL:
+            name = data.tool_name(by)
+        span = cls(name, kind, current_span(), capture(given))
+        span.by, span.method = by, _public(method)
+        span.before, span.failure = CURRENT.get(), None
+        _ask(span, by, method, given)
+        return span
+
+    def is_also(self, by: Any, method: str) -> bool:
+        """Say whether a call that is made in this one is the same, seen closer.
+
+        What an object calls of itself is the same call; but of a chain it is a step, unless it
+        is what the public method only hands on to.
+        """
+        if by is None or self.by is not by:
+            return False
+        if self.span_type not in (SpanType.CHAIN, SpanType.AGENT):
+            return True
+        return method.startswith("_") or method in (self.method, f"custom_{self.method}")
+
+
+def _public(method: str) -> str:
+    return method if method.startswith("__") else method.lstrip("_")
+
+
+def _named(id_: str, by: Any, above: LiveSpan | None) -> tuple[str, str]:
+    """Return what a call is called, and its method's name.
+
+    A step of a workflow, which is told of without it, is called after the one that runs.
+    """
+    *path, method = id_[:-_UUID].rpartition("<locals>.")[2].split(".")
+    runs = above.by if by is None and isinstance(above, _Span) else None
+    whose = by if by is not None else runs if hasattr(runs, method) else None
+    owner = path[-1:] if whose is None else [type(whose).__name__]
+    return ".".join([*owner, _public(method)]).removesuffix(".__call__"), method
+
+
+class Spans:
+    """What LlamaIndex's dispatcher calls: makes spans of those that it tells of.
+
+    Attributes:
+        open_spans: Those that have begun, by their ids, as LlamaIndex asks a handler for them.
+    """
+
+    def __init__(self) -> None:
+        self.open_spans: dict[str, _Span] = {}
+        # Whose stream has been handed out, and not been taken for one that is watched.
+        self._streams: weakref.WeakKeyDictionary[Any, _Span] = weakref.WeakKeyDictionary()
+        # Whose answer is still being read, by the answer's identity; and what has been read of it.
+        self._answers: dict[int, list[_Span]] = {}
+        self._read: dict[int, list[str]] = {}
+
+    def __copy__(self) -> Spans:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Spans:
+        return self
+
+    @guarded
+    def span_enter(
+        self, id_: str, bound_args: BoundArguments, instance: Any = None, **_told: Any
+    ) -> None:
+        """Begin a span, and make it current for the work in it."""
+        above = current_span()
+        name, method = _named(id_, instance, above)
+        same = isinstance(above, _Span) and above.is_also(instance, method)
+        if same or method == _PREPARES or not recording():
+            return
+        if method in _READS:
+            self._hear(instance)
+            return
+        self.open_spans[id_] = span = _Span.of(instance, name, method, bound_args)
+        CURRENT.set(span)
+
+    @guarded
+    def span_exit(self, id_: str, instance: Any = None, result: Any = None, **_told: Any) -> None:
+        """End a span; one that has handed out a stream ends with that."""
+        if id_[:-_UUID].endswith(_READS):
+            self._heard(instance)
+            return
+        span = self._leave(id_)
+        if span is None or self._is_to_come(span, result):
+            return
+        if result is None and span.failure is not None:
+            _failed(span, span.failure)  # which some versions forget
+        else:
+            _answered(span, result)
+            span.end()
+
+    @guarded
+    def span_drop(
+        self, id_: str, instance: Any = None, err: BaseException | None = None, **_told: Any
+    ) -> None:
+        """End a span with an error."""
+        if id_[:-_UUID].endswith(_READS):
+            self._heard(instance, err)
+            return
+        span = self._leave(id_)
+        if span is not None:
+            _failed(span, err)
+            if isinstance(span.parent, _Span) and span.parent.method == "run":
+                span.parent.failure = err
+
+    def capture_propagation_context(self) -> dict[str, Any]:
+        """Tell other processes nothing."""
+        return {}
+
+    def restore_propagation_context(self, context: dict[str, Any]) -> None:
+        """Take nothing from other processes."""
+
+    def close(self) -> None:
+        """End what is still open."""
+        answers = [span for spans in self._answers.values() for span in spans]
+        for span in (*self.open_spans.values(), *answers):
+            span.end()
+        self.open_spans.clear()
+        self._answers.clear()
+        while isinstance(current := CURRENT.get(), _Span):
+            CURRENT.set(current.before)
+
+    def _leave(self, id_: str) -> _Span | None:
+        span = self.open_spans.pop(id_, None)
+        if span is not None and CURRENT.get() is span:
+            CURRENT.set(span.before)
+        return span
+
+    # What streams.
+
+    @guarded
+    def _is_to_come(self, span: _Span, result: Any) -> bool:
+        """Have a span end with the stream in its result, if there is one."""
+        if isinstance(result, _STREAMS):
+            self._streams[result] = span
+            weakref.finalize(result, span.end)
+            return True
+        held = getattr(result, "__dict__", {})
+        if isinstance(held.get("response_gen"), _STREAMS):
+            result.response_gen = _Stream.of(held["response_gen"], _watch(span, held))
+            return True
+        stream = "chat_stream" if held.get("chat_stream") is not None else "achat_stream"
+        if held.get(stream) is None:
+            return False
+        if held.get("is_writing_to_memory", True):
+            self._wait(span, result)
+        else:
+            setattr(result, stream, _Stream.of(held[stream], _watch(span, held)))
+        return True
+
+    @guarded
+    def claim(self, stream: Any) -> Any:
+        """Return a stream so that its span ends with it; None for one that has no span."""
+        span = self._streams.pop(stream, None) if isinstance(stream, _STREAMS) else None
+        return _Stream.of(stream, _watch(span, {})) if span is not None else None
+
+    def _wait(self, span: _Span, answer: Any) -> None:
+        """Have a span end when its answer has been read, which may be the case already."""
+        key = id(answer)
+        if key not in self._answers:
+            weakref.finalize(answer, self._heard, None, key=key)
+        self._answers.setdefault(key, []).append(span)
+        if answer.is_done or answer.exception is not None:
+            self._heard(answer, answer.exception)
+
+    def _hear(self, answer: Any) -> None:
+        """Keep what is read of an answer."""
+        read: list[str] = []
+        self._read[id(answer)] = read
+        weakref.finalize(answer, self._read.pop, id(answer), None)
+        if answer.chat_stream is not None:
+            answer.chat_stream = _heard(answer.chat_stream, read)
+        else:
+            answer.achat_stream = _aheard(answer.achat_stream, read)
+
+    def _heard(self, answer: Any, error: BaseException | None = None, key: int = 0) -> None:
+        """End the spans whose answer has been read."""
+        key = key or id(answer)
+        read = self._read.get(key, [])
+        for span in self._answers.pop(key, ()):
+            held = {} if answer is None else vars(answer)
+            span.set_outputs({"response": "".join(read).strip(), **_sources(held)})
+            _failed(span, error) if error is not None else span.end()
+
+
+class _Stream:
+    """A generator that is watched, and whose own work goes under its span.
+
+    LlamaIndex tells a stream by its type: what it is given in the place of one is a generator.
+    """
+
+    def __init__(self, work: Any, watch: Watch) -> None:
+        self._work = work
+        self._watch = watch
+
+    @classmethod
+    def of(cls, work: Any, watch: Watch) -> Any:
+        """Return the generator that runs another in its place."""
+        return drive(work, cls(work, watch))
+
+    def begin(self) -> tuple[Any, LiveSpan]:
+        """Return the generator, and the span that its work goes under."""
+        work, self._work = self._work, None
+        return work, self._watch.span
+
+    def yielded(self) -> _Stream:
+        """Return what keeps the pieces."""
+        return self
+
+    def add(self, piece: Any) -> None:
+        """Keep a piece."""
+        self._watch.piece(piece)
+
+    def finish(self, _span: LiveSpan, *, stopped: bool = False) -> None:
+        """End the span."""
+        if stopped:
+            self._watch.stopped()
+        else:
+            self._watch.completed()
+
+    def fail(self, _span: LiveSpan, error: BaseException) -> None:
+        """End the span with an error."""
+        self._watch.failed(error)
+
+    def __del__(self) -> None:
+        if self._work is not None:
+            self._watch.stopped()
+
+
+def _heard(stream: Iterator[Any], read: list[str]) -> Iterator[Any]:
+    for piece in stream:
+        read.append(piece.delta or "")
+        yield piece
+
+
+async def _aheard(stream: AsyncIterator[Any], read: list[str]) -> AsyncIterator[Any]:
+    async for piece in stream:
+        read.append(piece.delta or "")
+        yield piece
+
+
+@guarded
+def _answered(span: _Span, result: Any) -> None:
+    """Record a result."""
+    embeds = span.span_type == SpanType.EMBEDDING
+    span.keep_outputs(capture((_vectors if embeds else _plain)(result)))
+    if span.span_type in _MODELS:
+        raw, more = getattr(result, "raw", None), getattr(result, "additional_kwargs", None)
+        span.put_off(lambda span: data.response(span, [raw], more or {}))
+    span.by = None
+
+
+def _failed(span: LiveSpan, error: BaseException | None) -> None:
+    """End a span with an error, unless it is left on purpose."""
+    if error is None or isinstance(error, GeneratorExit) or type(error).__name__ in _LEAVES:
+        span.end()
+    else:
+        _fail(span, error)
+        span.fail(error)
+
+
+def _watch(span: _Span, held: dict[str, Any]) -> Watch:
+    """Return what watches a stream and ends the span with it."""
+    if span.span_type in _MODELS:
+        replies = data.Replies()
+        return Watch(span, replies.read, keep=replies.keep, fail=_failed)
+    sources = _sources(held)
+    is_answer = bool(held)  # what holds the stream must not be held here
+
+    def read(span: LiveSpan, pieces: list[Any], stopped: bool) -> None:
+        data.streamed(span, len(pieces), stopped)
+        said = [getattr(piece, "delta", piece) or "" for piece in pieces]
+        if all(isinstance(text, str) for text in said):
+            span.set_outputs({"response": "".join(said), **sources} if is_answer else "".join(said))
+        else:
+            span.set_outputs(data.plain(pieces[-1]))
+
+    return Watch(span, read, fail=_failed)
+
+
+def _sources(held: dict[str, Any]) -> dict[str, Any]:
+    """Return what an answer was made of."""
+    return {name: data.plain(held[name]) for name in ("sources", "source_nodes") if held.get(name)}
+
+
+_spans = Spans()
+
+
+def _install(core: ModuleType) -> Callable[[], object]:
+    """Have LlamaIndex tell of every span."""
+    handlers = core.instrumentation.get_dispatcher().span_handlers
+    handlers.append(_spans)
+
+    def take_out() -> None:
+        handlers[:] = [handler for handler in handlers if handler is not _spans]
+        _spans.close()
+
+    return take_out
+
+
+def _streamed(wrapped: Callable[..., Any], _by: Any, args: Any, kwargs: Any) -> Any:
+    """Have the span of a method that returns a stream end with it."""
+    result = wrapped(*args, **kwargs)
+    if type(result) is CoroutineType:
+        later: Any = _await(result)
+        later.__name__, later.__qualname__ = result.__name__, result.__qualname__
+        return later
+    return _claimed(result)
+
+
+async def _await(work: Coroutine[Any, Any, Any]) -> Any:
+    return _claimed(await work)
+
+
+def _claimed(result: Any) -> Any:
+    watched = _spans.claim(result)
+    return result if watched is None else watched
+
+
+def _started(wrapped: Callable[..., Any], _by: Any, args: Any, kwargs: Any) -> Any:
+    """Start a workflow; what goes on while it runs is not in it, as some versions have it."""
+    before = CURRENT.get()
+    try:
+        return wrapped(*args, **kwargs)
+    finally:
+        CURRENT.set(before)
+
+
+def _threaded(wrapped: Callable[..., Any], _by: Any, args: Any, kwargs: Any) -> Any:
+    """Make a tool's function async so that its thread has what is current where it is called."""
+
+    async def call(*call_args: Any, **call_kwargs: Any) -> Any:
+        carried = {name: carry(function) for name, function in kwargs.items()}
+        return await wrapped(*map(carry, args), **carried)(*call_args, **call_kwargs)
+
+    return call
+
+
+class _Building(Recording):
+    """A call that puts documents into an index, or through a pipeline."""
+
+    def reply(self, result: Any) -> Any:
+        """Record the nodes that were made, or which index."""
+        made = {"index_id": result.index_id} if hasattr(result, "index_id") else data.plain(result)
+        self.span.finish(capture(made))
+        return result
+
+    def failed(self, error: BaseException) -> None:
+        """Record the error."""
+        _failed(self.span, error)
+
+
+def _builds(method: str, given: str, position: int = 0) -> Callable[[Call], Recording]:
+    def begin(call: Call) -> Recording:
+        owner = call.instance if isinstance(call.instance, type) else type(call.instance)
+        asked = {given: data.plain(call.argument(position, given))}
+        return _Building(_Span.of(call.instance, f"{owner.__name__}.{method}", method, asked))
+
+    return begin
+
+
+_LLM = "llama_index.core.base.llms.base:BaseLLM"
+_PROMPTED = "llama_index.core.llms.llm:LLM"
+_INDEX = "llama_index.core.indices.base:BaseIndex"
+_VECTORS = "llama_index.core.indices.vector_store.base:VectorStoreIndex"
+_PIPELINE = "llama_index.core.ingestion.pipeline:IngestionPipeline"
+_SYNTHESIZER = "llama_index.core.response_synthesizers.base:BaseSynthesizer"
+
+integration = Integration(
+    "llama_index",
+    "llama_index.core",
+    "llama-index-core",
+    Hook("llama_index.core", _install),
+    *(
+        Target(f"{_LLM}.{method}", _streamed, derived=True)
+        for method in ("stream_chat", "astream_chat", "stream_complete", "astream_complete")
+    ),
+    *(
+        Target(f"{_PROMPTED}.{method}", _streamed)
+        for method in (
+            "stream",
+            "astream",
+            "stream_structured_predict",
+            "astream_structured_predict",
+        )
+    ),
+    Target(f"{_SYNTHESIZER}.get_response", _streamed, derived=True),
+    Target(f"{_SYNTHESIZER}.aget_response", _streamed, derived=True),
+    Target(f"{_INDEX}.from_documents", records(_builds("from_documents", "documents"))),
+    Target(f"{_INDEX}.insert", records(_builds("insert", "document"))),
+    *(
+        Target(f"{index}.insert_nodes", records(_builds("insert_nodes", "nodes")))
+        for index in (_INDEX, _VECTORS)
+    ),
+    Target(f"{_PIPELINE}.run", records(_builds("run", "documents", 1))),
+    Target(f"{_PIPELINE}.arun", records(_builds("arun", "documents", 1))),
+    Target("llama_index.core.workflow.workflow:Workflow.run", _started),
+    Target("llama_index.core.tools.function_tool:sync_to_async", _threaded),
+)
+autolog = integration.autolog
