@@ -11,7 +11,10 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
+import tempfile
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 
     Step = Callable[[str], Any]
 
+# DSPy reads it when it is imported, and would use the cache of whoever runs the tests.
+os.environ.setdefault("DSPY_CACHEDIR", tempfile.mkdtemp(prefix="dspy-cache-"))
+
 
 class Framework:
     """A framework, and a program that is written with it."""
@@ -35,7 +41,10 @@ class Framework:
     module: str
     """What the program imports."""
     tree: str
-    """The program's trace as `outline` gives it; `step` is the user's span in it."""
+    """The program's trace as `outline` gives it; `step` is the user's span in it.
+
+    `{a}` is where the name of an async method has an "a" in front.
+    """
 
     def __str__(self) -> str:
         return type(self).__name__.lower()
@@ -135,7 +144,91 @@ class LangGraph(Framework):
         return run_later if is_async else run
 
 
-FRAMEWORKS = [kind() for kind in (LangChain, LangGraph) if kind.name in spanlog.INTEGRATIONS]
+class LlamaIndex(Framework):
+    """A query engine of the program's own, that asks a model and then the user's function."""
+
+    name = "llama_index"
+    module = "llama_index.core"
+
+    tree = """
+        Asking.{a}query CHAIN
+          MockLLM.{a}complete LLM
+          step UNKNOWN
+    """
+
+    def program(self, step: Step, *, is_async: bool) -> Step:
+        from llama_index.core.llms import MockLLM
+        from llama_index.core.query_engine import CustomQueryEngine
+
+        model = MockLLM()
+
+        class Asking(CustomQueryEngine):
+            def custom_query(self, query_str: str) -> str:
+                return str(step(model.complete(query_str).text))
+
+            async def acustom_query(self, query_str: str) -> str:
+                return str(await step((await model.acomplete(query_str)).text))
+
+        asking = Asking()
+
+        def run(text: str) -> str:
+            return str(asking.query(text))
+
+        async def run_later(text: str) -> str:
+            return str(await asking.aquery(text))
+
+        return run_later if is_async else run
+
+    def hooks(self) -> Sequence[Any]:
+        from llama_index.core.instrumentation import get_dispatcher
+
+        root = get_dispatcher()
+        return [*root.span_handlers, *root.event_handlers]
+
+
+class DSPy(Framework):
+    name = "dspy"
+    module = "dspy"
+    tree = """
+        Ask CHAIN
+          Predict CHAIN
+            ChatAdapter.format CHAIN
+            chat dummy CHAT_MODEL
+            ChatAdapter.parse PARSER
+          step UNKNOWN
+    """
+
+    def program(self, step: Step, *, is_async: bool) -> Step:
+        import dspy
+        from dspy.utils.dummies import DummyLM
+
+        if is_async and not hasattr(dspy.Module, "acall"):
+            pytest.skip("this version of DSPy is not async")
+        answer = dspy.Predict("question -> answer")
+
+        class Ask(dspy.Module):  # type: ignore[misc, name-defined]
+            def forward(self, text: str) -> Any:
+                answer(question=text)
+                return step(text)
+
+            async def aforward(self, text: str) -> Any:
+                await answer.acall(question=text)
+                return await step(text)
+
+        ask = Ask()
+
+        def run(text: str) -> Any:
+            with dspy.settings.context(lm=DummyLM([{"answer": text}])):
+                return ask(text)
+
+        async def run_later(text: str) -> Any:
+            with dspy.settings.context(lm=DummyLM([{"answer": text}])):
+                return await ask.acall(text)
+
+        return run_later if is_async else run
+
+
+FRAMEWORKS: Sequence[Framework] = [LangChain(), LangGraph(), LlamaIndex(), DSPy()]
 
 
 def outline(trace: Trace, *, usage: bool = False, ordered: bool = True) -> str:
@@ -196,6 +289,7 @@ class Program:
     def __init__(self, framework: Framework, *, is_async: bool) -> None:
         self.framework = framework
         self.is_async = is_async
+        self.tree = textwrap.dedent(framework.tree.format(a="a" if is_async else "")).strip()
 
     def make(self, step: Step) -> Callable[[str], Awaitable[Any]]:
         """Return the program with a step of its own."""
@@ -220,8 +314,7 @@ class Program:
 @pytest.fixture(scope="module", params=FRAMEWORKS, ids=str)
 def framework(request: pytest.FixtureRequest) -> Framework:
     """Give a framework that is installed."""
-    if importlib.util.find_spec(request.param.module) is None:
-        pytest.skip(f"{request.param.module} is not installed")
+    pytest.importorskip(request.param.module, reason=f"{request.param.module} is not installed")
     importlib.import_module(request.param.module)
     found: Framework = request.param
     return found

@@ -34,10 +34,6 @@ def step(text: str) -> str:
     return text.upper()
 
 
-def tree(program: Program) -> str:
-    return textwrap.dedent(program.framework.tree).strip()
-
-
 @pytest.mark.parametrize("with_all", [False, True], ids=["alone", "with all integrations"])
 async def test_a_program_is_one_tree_with_the_users_span_in_its_place(
     program: Program, autolog: Callable[..., None], one_trace: Callable[[], Trace], with_all: bool
@@ -48,7 +44,7 @@ async def test_a_program_is_one_tree_with_the_users_span_in_its_place(
     assert await program.make(step)("hi") == "HI"
     assert clean()
     trace = one_trace()
-    assert outline(trace) == tree(program)
+    assert outline(trace) == program.tree
     assert trace.info.state == "OK"
 
 
@@ -62,7 +58,7 @@ async def test_on_twice_is_once_and_off_is_off(
     await run("hi")
     await program.make(lambda text: text)("hi")
     assert len(traces()) == 2
-    assert len(traces()[0].data.spans) == len(tree(program).splitlines()) - 1
+    assert len(traces()[0].data.spans) == len(program.tree.splitlines()) - 1
     for off in ({"log_traces": False}, {"disable": True}):
         autolog(**off)
         await run("hi")
@@ -101,7 +97,7 @@ async def test_a_program_goes_under_the_users_span(
         await run("a")
         with spanlog.start_span("inner"):
             await run("b")
-    one, indented = tree(program), textwrap.indent(tree(program), "    ")
+    one, indented = program.tree, textwrap.indent(program.tree, "    ")
     assert outline(one_trace()) == "\n".join(
         ["outer UNKNOWN", textwrap.indent(one, "  "), "  inner UNKNOWN", indented]
     )
@@ -122,7 +118,7 @@ async def test_one_of_many_at_once_that_fails_touches_no_other(
     assert [type(one) for one in done] == [str if t != "bad" else KeyError for t in texts]
     assert clean()
     outlines = [outline(trace) for trace in traces()]
-    assert sorted(outlines, key=len)[:9] == [tree(program)] * 9
+    assert sorted(outlines, key=len)[:9] == [program.tree] * 9
     assert [text.count("ERROR") > 1 for text in sorted(outlines, key=len)[9:]] == [True] * 3
     assert [trace.info.state for trace in traces()].count("ERROR") == 3
 
@@ -276,4 +272,4 @@ def test_turned_on_before_the_import_it_traces_all_the_same(
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == textwrap.dedent(framework.tree).strip()
+    assert done.stdout.strip() == Program(framework, is_async=False).tree

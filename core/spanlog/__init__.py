@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from spanlog_integrations import anthropic as anthropic
     from spanlog_integrations import bedrock as bedrock
+    from spanlog_integrations import dspy as dspy
     from spanlog_integrations import gemini as gemini
     from spanlog_integrations import groq as groq
     from spanlog_integrations import langchain as langchain
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 INTEGRATIONS = (
     "anthropic",
     "bedrock",
+    "dspy",
     "gemini",
     "groq",
     "langchain",

@@ -77,7 +77,7 @@ class Target:
     does not look for it there again. `in_place` covers that: the function stays, its code changes.
     It is for functions and coroutine functions, not for generators.
 
-    A method of which a class only says what it is to be is found in the classes derived from it.
+    A method that a class only prescribes, if it has it at all, is found in those derived from it.
     `derived` covers those: the ones there are, and the ones to come.
     """
 
@@ -440,17 +440,17 @@ class Integration:
         owner: Any = module
         for part in path:
             owner = getattr(owner, part, None)
+        call = self._switched(target.wrapper)
+        if target.derived and owner is not None:
+            self._patches[target] = _Derived(owner, name, call)
+            return True
         original = inspect.getattr_static(owner, name, _ABSENT)
         if original is _ABSENT:
             logger.debug("spanlog: %s is not there", target.at)
             return False
-        call = self._switched(target.wrapper)
         if target.in_place and isinstance(original, FunctionType):
             if not self._is_in_place(original):
                 self._patches[target] = _InPlace(original, call)
-            return True
-        if target.derived:
-            self._patches[target] = _Derived(owner, name, call)
             return True
         wrapper = _Patched(original, call, owner, name)
         self._patches[target] = _Patch(owner, name, vars(owner).get(name, _ABSENT), wrapper)

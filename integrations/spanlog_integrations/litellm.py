@@ -9,8 +9,6 @@ that LiteLLM calls may be traced as well: it is the same call, seen closer to th
 
 from __future__ import annotations
 
-import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,60 +24,12 @@ from spanlog.spans import LiveSpan
 from spanlog.streams import Watch, Worked, watch_body
 
 from spanlog_integrations import _anthropic, _chat, _http, _sse, anthropic, openai
+from spanlog_integrations._arguments import Arguments, provider_name, secrets_of
 
 Json = dict[str, Any]
 
-# LiteLLM's names of providers -> OpenTelemetry's, where they differ.
-_PROVIDERS = {
-    "azure": "azure.ai.openai",
-    "azure_ai": "azure.ai.inference",
-    "azure_text": "azure.ai.openai",
-    "bedrock": "aws.bedrock",
-    "bedrock_converse": "aws.bedrock",
-    "bedrock_mantle": "aws.bedrock",
-    "cohere_chat": "cohere",
-    "gemini": "gcp.gemini",
-    "mistral": "mistral_ai",
-    "moonshot": "moonshot_ai",
-    "sagemaker": "aws.sagemaker",
-    "sagemaker_chat": "aws.sagemaker",
-    "text-completion-openai": "openai",
-    "together_ai": "together",
-    "vertex_ai": "gcp.vertex_ai",
-    "vertex_ai_beta": "gcp.vertex_ai",
-    "watsonx": "ibm.watsonx.ai",
-    "watsonx_text": "ibm.watsonx.ai",
-    "xai": "x_ai",
-}
 # What LiteLLM calls the provider of a stream that comes out of its cache.
 _CACHED = "cached_response"
-# The arguments that are content: in what the user writes to a model, no name means a secret.
-_CONTENT = frozenset(
-    {"documents", "functions", "input", "messages", "prompt", "query", "response_format", "tools"}
-)
-_FILES = frozenset({"file", "image", "mask"})
-# The arguments that are objects of the program's or of LiteLLM's own, and say nothing of the call.
-_OBJECTS = frozenset(
-    {
-        "attempted_targets",
-        "callbacks",
-        "client",
-        "failure_callback",
-        "litellm_logging_obj",
-        "logger_fn",
-        "original_function",
-        "original_generic_function",
-        "shared_session",
-        "success_callback",
-    }
-)
-_SECRET = re.compile(
-    r"api[_-]?key|access_key|private_key|oci_key|secret|passw|credential|headers?$|^authorization$"
-    r"|^token$|(access|ad|auth|bearer|hf|id|identity|refresh|security|session)_token|token_provider",
-    re.IGNORECASE,
-)
-# Environment variables that hold secrets: only looked at to take them out of an error's texts.
-_SECRET_VARIABLE = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
 # What LiteLLM tells beside a reply, and where it keeps the provider's id of the request.
 _HIDDEN = {
     "response_cost": "litellm.response_cost",
@@ -89,16 +39,16 @@ _HIDDEN = {
 _REQUEST_IDS = ("llm_provider-x-request-id", "llm_provider-request-id", "x-request-id")
 
 
-def _told(reply: Json) -> Json:
+def counted(reply: Json) -> Json:
     """Leave out usage that is nothing but the zeros it was made with."""
     usage = reply.get("usage")
-    counted = isinstance(usage, Mapping) and any(isinstance(n, int) and n for n in usage.values())
-    return reply if counted else {name: v for name, v in reply.items() if name != "usage"}
+    there = isinstance(usage, Mapping) and any(isinstance(n, int) and n for n in usage.values())
+    return reply if there else {name: v for name, v in reply.items() if name != "usage"}
 
 
 def _fold(chunks: Sequence[Json]) -> Json:
     """Rebuild the reply that a stream of chunks spells out."""
-    return _chat.fold([_told(chunk) for chunk in chunks])
+    return _chat.fold([counted(chunk) for chunk in chunks])
 
 
 @dataclass(frozen=True)
@@ -178,12 +128,10 @@ class _Span(LiveSpan):
     function: Any
 
 
-class _Asked:
-    """The arguments of a call, by their names, without secrets and objects.
+class _Asked(Arguments):
+    """The arguments of a call.
 
     Attributes:
-        inputs: The arguments.
-        secrets: What was left out.
         provider: The provider that is asked, by LiteLLM's name, where it is known.
         model: The model that is asked, without the provider.
     """
@@ -192,43 +140,8 @@ class _Asked:
         given = {**dict(zip(positional, call.args, strict=False)), **call.kwargs}
         if more := call.args[len(positional) :]:
             given["args"] = more
-        self.secrets: list[str] = []
-        self.inputs = {
-            name: value
-            if name in _CONTENT
-            else _files(value)
-            if name in _FILES
-            else self._open(value)
-            for name, value in given.items()
-            if not self._is_hidden(name, value)
-        }
-        self.inputs = dict(_chat.without_secrets(self.inputs))
+        super().__init__(given)
         self.provider, self.model = _provider_and_model(given)
-
-    def _is_hidden(self, name: Any, value: Any) -> bool:
-        if not isinstance(name, str):
-            return False
-        if not _SECRET.search(name):
-            return name in _OBJECTS
-        self.secrets += _texts(value)
-        return True
-
-    def _open(self, value: Any) -> Any:
-        """Return a setting without the secrets in it: fallbacks have keys of their own."""
-        if isinstance(value, dict):
-            held = {k: v for k, v in value.items() if not self._is_hidden(k, v)}
-            return {name: self._open(item) for name, item in held.items()}
-        return [self._open(item) for item in value] if isinstance(value, list) else value
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, Mapping):
-        return [text for item in value.values() for text in _texts(item)]
-    return [value] if isinstance(value, str) and len(value) >= 4 else []
-
-
-def _files(value: Any) -> Any:
-    return [_http.file(item) for item in value] if isinstance(value, list) else _http.file(value)
 
 
 def _provider_and_model(given: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -323,7 +236,9 @@ class _Recorded(Recording):
         }
         self.span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
         self.span.record_exception(error)
-        self.span.redact([*self._secrets, *_known_secrets(), *_sent_secrets(told)])
+        self.span.redact(
+            [*self._secrets, *secrets_of(vars(sys.modules["litellm"])), *_sent_secrets(told)]
+        )
         self.span.end()
 
 
@@ -346,14 +261,6 @@ def _sent_secrets(told: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what the requests proved themselves with that the errors tell of."""
     requests = [held.get("request") or held.get("_request") for held in told]
     return [secret for request in requests for secret in _http.secrets(request)]
-
-
-def _known_secrets() -> list[str]:
-    """Return the secrets that LiteLLM finds without being given them."""
-    settings = vars(sys.modules["litellm"]).items()
-    found = [value for name, value in settings if _SECRET.search(name) and isinstance(value, str)]
-    found += [value for name, value in os.environ.items() if _SECRET_VARIABLE.search(name)]
-    return [secret for secret in found if len(secret) >= 8]
 
 
 class _ModelCall(_Recorded):
@@ -380,8 +287,7 @@ class _ModelCall(_Recorded):
         """Record the provider that the program names, else the one that LiteLLM tells of."""
         if isinstance(name, str) and name not in ("", _CACHED) and not self._has_provider:
             self._has_provider = True
-            known = _PROVIDERS.get(name) or _PROVIDERS.get(name.partition("-")[0]) or name
-            self.span.set_attribute("gen_ai.provider.name", known)
+            self.span.set_attribute("gen_ai.provider.name", provider_name(name))
 
     def reply(self, result: Any) -> Any:
         provider = getattr(result, "custom_llm_provider", None)
@@ -407,7 +313,7 @@ class _ModelCall(_Recorded):
 
     def _read(self, span: LiveSpan, reply: Any) -> None:
         if isinstance(reply, dict):
-            self._operation.response(span, _told(reply))
+            self._operation.response(span, counted(reply))
         if self._answered:
             span.set_attribute("gen_ai.response.model", self._answered)
 

@@ -7,6 +7,8 @@
 A file `<library>-<version>.txt` pins the versions of an environment; it is made under `.envs` and
 used again until the pins or `pyproject.toml` change. What runs there are the tests that are named
 after the library, `tests/test_<library>*.py`, and those that all SDKs or all frameworks share.
+Versions in `overrides/<library>-<version>.txt` stand in for those that a pinned package asks for
+and that are no more to be had.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ HERE = Path(__file__).parent
 PROJECT = HERE.parent.parent
 ENVIRONMENTS = PROJECT / ".envs"
 TESTS = PROJECT / "tests"
-FRAMEWORKS = ("langchain", "langgraph")
+FRAMEWORKS = ("dspy", "langchain", "langgraph", "llama_index")
 _SUMMARY = re.compile(r"\d+ (passed|failed|skipped|errors?)\b.* in ")
 NEEDS = ("hypothesis", "pytest", "pytest-asyncio", "typing-extensions")
 
@@ -88,12 +90,15 @@ def environment(pin: Path) -> Path:
     folder = ENVIRONMENTS / pin.stem
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     made_of = folder / "made-of.txt"
-    state = hashlib.sha256(pin.read_bytes() + (PROJECT / "pyproject.toml").read_bytes()).hexdigest()
+    overrides = HERE / "overrides" / pin.name
+    made = [pin, PROJECT / "pyproject.toml", *([overrides] if overrides.exists() else [])]
+    state = hashlib.sha256(b"".join(path.read_bytes() for path in made)).hexdigest()
     if made_of.exists() and made_of.read_text() == f"{state} {sys.version}":
         return python
     shutil.rmtree(folder, ignore_errors=True)
     what = ["-r", str(pin), "-e", str(PROJECT), *NEEDS]
     if uv := uv_command():
+        what += ["--override", str(overrides)] if overrides.exists() else []
         call([*uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
         call([*uv, "pip", "install", "--quiet", "--python", str(python), *what])
     else:
