@@ -44,8 +44,8 @@ def _counts(usage: Any) -> dict[str, int]:
     return {name: count for name, count in usage.items() if type(count) is int}
 
 
-def total(spans: Iterable[Span]) -> dict[str, int] | None:
-    """Add up the usage of a trace, counting each model call once.
+def counted(spans: Iterable[Span]) -> list[tuple[Span, dict[str, int]]]:
+    """Return the spans of a trace whose usage counts, so that each model call counts once.
 
     A span with usage below another span with usage is the same call seen closer to the wire
     (LangChain over OpenAI, LiteLLM over OpenAI): only the innermost counts.
@@ -58,9 +58,18 @@ def total(spans: Iterable[Span]) -> dict[str, int] | None:
         while parent in by_id and parent not in shadowed:
             shadowed.add(parent)
             parent = by_id[parent].parent_id
+    return [(by_id[id_], found) for id_, found in counts.items() if id_ not in shadowed]
+
+
+def total(spans: Iterable[Span]) -> dict[str, int] | None:
+    """Add up the usage of a trace, counting each model call once."""
     sums: dict[str, int] = {}
-    for id_, found in counts.items():
-        if id_ not in shadowed:
-            for name, count in found.items():
-                sums[name] = sums.get(name, 0) + count
+    for _, found in counted(spans):
+        add(sums, found)
     return sums or None
+
+
+def add(sums: dict[str, int], found: Mapping[str, int]) -> None:
+    """Add counts to sums."""
+    for name, count in found.items():
+        sums[name] = sums.get(name, 0) + count

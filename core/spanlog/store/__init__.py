@@ -52,6 +52,20 @@ def open_store(uri: str) -> SqlStore:
         return _store
 
 
+def exists(uri: str) -> bool:
+    """Say whether there is a store to open. Looking makes none, as opening does.
+
+    Args:
+        uri: A path of a SQLite file, or a database URL.
+
+    Raises:
+        StoreError: It cannot be asked.
+    """
+    from spanlog.store import sql
+
+    return sql.exists(config.database_url(uri))
+
+
 def _before_fork() -> None:
     recorder.before_fork()  # its thread uses the store
     _lock.acquire()

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +49,7 @@ from spanlog.store.schema import (
     assessments,
     attachments,
     experiments,
+    schema_version,
     spans,
     storable,
     trace_attachments,
@@ -51,7 +60,7 @@ from spanlog.store.schema import (
 from spanlog.usage import ATTRIBUTES
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from spanlog.assessments import Assessment
     from spanlog.spans import LiveSpan, Span, TraceRecord
@@ -241,6 +250,13 @@ class SqlStore:
                 known = _find_experiment(connection, name)
         return None if known is None else str(known)
 
+    def experiments(self) -> list[Experiment]:
+        """Return all experiments, the oldest first."""
+        query = sa.select(experiments).order_by(experiments.c.experiment_id)
+        with self._transaction(reads=True) as connection:
+            rows = connection.execute(query).all()
+        return [Experiment(str(row.experiment_id), row.name) for row in rows]
+
     def set_tag(self, trace_id: str, key: str, value: str) -> None:
         """Set a tag of a trace.
 
@@ -424,6 +440,32 @@ class SqlStore:
         token = order.token(page[-1]) if page and len(rows) > len(page) else None
         return PagedList(map(read_span, page), token)
 
+    def figures(self, where: Filter) -> Iterator[tuple[TraceState, str | None, list[Span]]]:
+        """Go through the traces that fit a filter: state, name, and spans without their contents.
+
+        However many there are, one at a time is in memory.
+        """
+        light = [column for column in spans.c if column.name not in ("inputs", "outputs", "events")]
+        missing = (sa.null().label("inputs"), sa.null().label("outputs"))
+        query = (
+            sa.select(
+                traces.c.state.label("trace_state"),
+                traces.c.name.label("trace_name"),
+                *light,
+                *missing,
+                sa.literal("[]").label("events"),
+            )
+            .join(spans, spans.c.trace_id == traces.c.trace_id)
+            .where(where.clause)
+            .order_by(spans.c.trace_id, spans.c.start_time_ns)
+        )
+        self._note_interrupted()
+        with self._transaction(reads=True) as connection:
+            found = connection.execution_options(yield_per=_IN_CHUNK).execute(query)
+            of_trace = itemgetter("trace_id", "trace_state", "trace_name")
+            for (_, state, name), rows in groupby(found.mappings(), of_trace):
+                yield TraceState(state), name, [read_span(row) for row in rows]
+
     def _load(
         self, connection: sa.Connection, rows: Sequence[Any], *, include_spans: bool = True
     ) -> list[Trace]:
@@ -538,6 +580,23 @@ def _refusal(url: str, error: Exception) -> str:
         f"cannot open the trace store {url}: {reason}. "
         f"{advice} to set_tracking_uri() or SPANLOG_TRACKING_URI."
     )
+
+
+def exists(url: str) -> bool:
+    """Say whether there is a store at a database URL.
+
+    Raises:
+        StoreError: It cannot be asked.
+    """
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+            return False
+        engine = sa.create_engine(parsed, poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            return sa.inspect(connection).has_table(schema_version.name)
+    except Exception as error:
+        raise StoreError(_refusal(url, error)) from error
 
 
 def _identity(path: str | None) -> object:

@@ -1,0 +1,5 @@
+"""`python -m spanlog` is the command `spanlog`."""
+
+from spanlog.cli import main
+
+main()

@@ -1,0 +1,173 @@
+"""Which store is looked into, and what is looked for there. Nothing is ever made by looking."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from spanlog import config
+from spanlog.store import exists, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spanlog.entities import PagedList, Trace
+    from spanlog.store.sql import SqlStore
+
+C = TypeVar("C", bound="Callable[..., Any]")
+
+_AGO = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+store_option = click.option(
+    "--store", metavar="PATH", help="Another store: a path of a file, or a database URL."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _moment(_: click.Context, param: click.Parameter, text: str | None) -> int | None:
+    """Return a time, or how long ago it is, as milliseconds since 1970."""
+    if text is None:
+        return None
+    try:
+        if ago := _AGO.fullmatch(text):
+            then = time.time() - float(ago[1]) * _SECONDS[ago[2]]
+        else:
+            then = dt.datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        problem = f"{text!r} is no time. Times are like 30m, 2h, 7d, or 2026-01-31T12:00."
+        raise click.BadParameter(problem, param=param) from None
+    return round(then * 1_000)
+
+
+def filter_options(command: C) -> C:
+    """Give a command the options that say which traces are meant."""
+    for option in (
+        click.option(
+            "--before", metavar="TIME", callback=_moment, help="Only those that began before."
+        ),
+        click.option(
+            "--since",
+            metavar="TIME",
+            callback=_moment,
+            help="Only those that began since: 30m, 2h, 7d ago, or 2026-01-31T12:00.",
+        ),
+        click.option("--experiment", metavar="NAME", help="Only those of this experiment."),
+    ):
+        command = option(command)
+    return command
+
+
+def opened(uri: str | None) -> SqlStore:
+    """Open the store that is meant.
+
+    Raises:
+        click.ClickException: There is none.
+        StoreError: It cannot be opened.
+    """
+    url = location(uri)
+    if not exists(url):
+        raise click.ClickException(
+            f"there is no trace store at {place(url)}. "
+            "Name one with --store or SPANLOG_TRACKING_URI."
+        )
+    return open_store(url)
+
+
+def location(uri: str | None) -> str:
+    """Return the database URL of the store that is meant."""
+    return config.database_url(uri or config.tracking_uri)
+
+
+def place(url: str) -> str:
+    """Return a database URL as people write it: the path of a file, and no password."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    if url.startswith("sqlite:///"):
+        return url.removeprefix("sqlite:///")
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "an address that is not one"
+
+
+def condition(
+    text: str | None,
+    experiment: str | None = None,
+    since: int | None = None,
+    before: int | None = None,
+) -> str:
+    """Return one filter that says all of it; empty if nothing is said.
+
+    Raises:
+        click.UsageError: The filter does not parse.
+    """
+    from spanlog.store.filters import FilterError, parse_filter
+
+    try:
+        parse_filter(text)  # alone, so that an error shows it as it was written
+    except FilterError as error:
+        raise click.UsageError(str(error)) from None
+    parts = [f"({text})"] if text and text.strip() else []
+    if experiment is not None:
+        parts.append(f"experiment = {quoted(experiment)}")
+    if since is not None:
+        parts.append(f"timestamp_ms >= {since}")
+    if before is not None:
+        parts.append(f"timestamp_ms < {before}")
+    return " AND ".join(parts)
+
+
+def quoted(text: str) -> str:
+    """Return a text as a value in a filter."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def find(
+    store: SqlStore,
+    where: str,
+    max_results: int | None = None,
+    order_by: tuple[str, ...] = (),
+    *,
+    include_spans: bool = False,
+) -> PagedList[Trace]:
+    """Return the traces of all experiments that fit a filter.
+
+    Raises:
+        click.UsageError: The filter or the order does not parse.
+    """
+    from spanlog.store.filters import FilterError, parse_filter, parse_order
+
+    try:
+        parsed, order = parse_filter(where), parse_order(order_by)
+    except FilterError as error:
+        raise click.UsageError(str(error)) from None
+    ids = [experiment.experiment_id for experiment in store.experiments()]
+    return store.search(ids, parsed, order, max_results, include_spans=include_spans)
+
+
+def trace_id(store: SqlStore, text: str) -> str:
+    """Return the id of the trace that is meant by an id, its beginning or end, or `last`.
+
+    Raises:
+        click.ClickException: There is none, or there are several.
+    """
+    if text == "last":
+        where = ""
+    elif re.fullmatch(r"[A-Za-z0-9-]+", text):
+        where = f"trace_id LIKE '{text}%' OR trace_id LIKE '%{text}'"
+    else:
+        raise click.ClickException(f"{text!r} is not the id of a trace")
+    found = find(store, where, max_results=1 if text == "last" else 6)
+    if not found:
+        there = "is no trace" if text == "last" else f"is no trace whose id begins or ends {text}"
+        raise click.ClickException(f"there {there} in {place(store.url)}")
+    if len(found) > 1:
+        ids = "\n".join(f"  {trace.info.trace_id}  {trace.info.name}" for trace in found)
+        raise click.ClickException(f"the ids of several traces begin or end {text}:\n{ids}")
+    return found[0].info.trace_id
