@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import spanlog
-from frameworks import RESOLVERS, clean, outline, owners
+from frameworks import RESOLVERS, Program, clean, outline, owners
 from spanlog import safety, tracing
 from spanlog.spans import LiveSpan
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from frameworks import Framework, Program
+    from frameworks import Framework
     from spanlog.entities import Trace
 
 pytest_plugins = ("frameworks",)
