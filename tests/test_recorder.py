@@ -339,3 +339,13 @@ def test_a_setting_that_is_no_number_is_one_clear_error(value: str) -> None:
     assert (
         last == f"ValueError: SPANLOG_QUEUE_SPANS must be a number, not below 0, but is {value!r}"
     )
+
+
+def test_what_is_put_off_waits_until_the_span_has_ended() -> None:
+    read: list[str] = []
+    with spanlog.start_span("model") as span:
+        span.put_off(lambda span: read.append("done"))
+        spanlog.flush()  # which writes open spans, too
+        assert read == []
+    spanlog.flush()
+    assert read == ["done"]

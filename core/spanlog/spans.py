@@ -250,13 +250,16 @@ class Span:
 
     def settle(self) -> None:
         """Do the reading that was put off when the span ended, so that it is off the hot path."""
-        while self._pending:  # what is put off may put off more
-            pending, self._pending = self._pending, None
-            for read in pending or ():
-                try:
-                    read(self)  # type: ignore[arg-type]  # only a live span has work put off
-                except Exception as error:  # noqa: BLE001, PERF203 - the guard
-                    report(error, "reading a recorded call")
+        pending = self._pending
+        while pending:  # one by one: meanwhile more may be put off, and another thread may read
+            try:
+                read = pending.pop(0)
+            except IndexError:
+                return
+            try:
+                read(self)  # type: ignore[arg-type]  # only a live span has work put off
+            except Exception as error:  # noqa: BLE001 - the guard
+                report(error, "reading a recorded call")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the span as plain JSON data, which `from_dict` reads back without loss."""

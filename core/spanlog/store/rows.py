@@ -16,7 +16,7 @@ from spanlog.spans import Span, SpanEvent
 from spanlog.store.preview import request_preview, response_preview
 from spanlog.store.processes import this_process
 from spanlog.store.schema import COUNTS, SPAN_COUNTS, storable, traces
-from spanlog.store.tally import Tally
+from spanlog.store.tally import NOTHING, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -112,8 +112,11 @@ class Attached:
 
 def span_row(span: LiveSpan, attached: Attached) -> tuple[Any, ...]:
     """Return a row in the order of the table's columns."""
-    events = span._events
-    model, used = span.model, Tally.count(span)
+    ended, events = span.end_time_ns, span._events
+    if ended is None:  # what was put off is still its own thread's
+        model, used = None, NOTHING
+    else:
+        model, used = span.model, Tally.count(span)
     return (
         span.trace_id,
         span.span_id,
@@ -121,7 +124,7 @@ def span_row(span: LiveSpan, attached: Attached) -> tuple[Any, ...]:
         storable(span.name),
         storable(span.span_type),
         span.start_time_ns,
-        span.end_time_ns,
+        ended,
         span._code,
         None if model is None else storable(model),
         *map(used.get, SPAN_COUNTS),
