@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from playwright.sync_api import Browser
     from spanlog.entities import Trace
 
 # LiteLLM looks at these when it is imported: tests download no prices and no tokenizers.
@@ -89,3 +91,17 @@ def stored(tmp_path: Path) -> Callable[[], bytes]:
 def content_inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have binary content stay where it is in inputs and outputs, to be compared."""
     monkeypatch.setattr(config, "attachment_bytes", 10**9)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Give a real browser, which the machine must have."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
+    known = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    path = next(filter(None, map(shutil.which, known)), None)
+    if path is None:
+        pytest.skip("there is no Chromium here: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 import rich.console
 import spanlog
-from spanlog.display import notebook, outline, tree
+from spanlog.display import html, notebook, outline, tree
 from spanlog.entities import SpanEvent, Trace
 
 
@@ -116,7 +116,8 @@ class Page(HTMLParser):
 
 
 def page(trace):
-    return Page(trace._repr_html_())
+    """Return the static tree, which is there where no scripts run."""
+    return Page(html.render(trace))
 
 
 # What all views share.
@@ -226,7 +227,7 @@ def test_rich_shows_the_tree_and_takes_no_markup_from_names():
     assert "ConnectionError: refused by the host" in rich_text(record_agent())
 
 
-@pytest.mark.parametrize("show", [str, rich_text, Trace._repr_html_], ids=["text", "rich", "html"])
+@pytest.mark.parametrize("show", [str, rich_text, Trace._repr_html_], ids=["text", "rich", "page"])
 def test_5000_spans_nested_2000_deep_are_all_shown(huge, show):
     began = time.monotonic()
     shown = show(huge)
@@ -239,7 +240,7 @@ def test_5000_spans_nested_2000_deep_are_all_shown(huge, show):
 
 
 def test_html_is_static_and_needs_nothing_from_elsewhere():
-    source = record_agent()._repr_html_()
+    source = html.render(record_agent())
     assert {tag for tag, _ in Page(source).tags}.isdisjoint({"script", "link", "img", "iframe"})
     assert not re.search(r"https?:|url\(|@import|\son\w+=", source)
 
@@ -254,7 +255,7 @@ def test_html_nests_children_in_details_and_has_a_bar_for_each_span():
 def test_a_bar_stands_where_its_span_was_in_time():
     bars = re.findall(
         r'<i style="([^"]*)">',
-        made(("a", None, 100, 200), ("b", "a", 125, 175), ("c", "a", 180, None))._repr_html_(),
+        html.render(made(("a", None, 100, 200), ("b", "a", 125, 175), ("c", "a", 180, None))),
     )
     assert bars == [
         "left:0.00%;width:100.00%",
@@ -371,9 +372,13 @@ def test_an_error_is_in_plain_sight_and_its_stack_inside():
 
 
 def test_a_long_value_is_cut_and_says_by_how_much():
-    source = record(outputs="x" * 100_000)._repr_html_()
-    assert "x" * 20_000 + "<" in source
-    assert "80,000 more characters are not shown" in source
+    source = html.render(record(outputs="x" * 100_000))
+    assert "x" * 2_000 + "<" in source
+    assert "98,000 more characters are not shown" in source
+
+
+def test_the_static_tree_is_cut_after_500_spans_and_says_so(huge):
+    assert "4,500 more spans are not shown" in page(huge).text
 
 
 def test_a_page_stays_small_however_much_was_recorded():

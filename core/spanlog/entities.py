@@ -349,9 +349,9 @@ class Trace:
         yield rich_tree(self)
 
     def _repr_html_(self) -> str:
-        from spanlog.display.html import render
+        from spanlog.display.page import render
 
-        return render(self)
+        return render([self])
 
 
 @dataclass

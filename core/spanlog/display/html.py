@@ -1,37 +1,35 @@
-"""A trace as a piece of HTML that needs nothing else: no script, no file, no network."""
+"""A trace as static HTML, for where no scripts run: a tree that opens and folds."""
 
 from __future__ import annotations
 
-import contextlib
 import time
 from functools import cache
 from html import escape
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import orjson
 
-from spanlog.capture import capture, decode
-from spanlog.display.outline import Outline, Row, one_line
+from spanlog.capture import capture
+from spanlog.display import data
+from spanlog.display.outline import Outline, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-    from spanlog.entities import Span, SpanEvent, Trace
+    from spanlog.entities import ChatMessage, Span, SpanEvent, Trace
+
+_Item = TypeVar("_Item")
 
 # Characters of one value, and of all values of a trace, that are shown.
-_VALUE = 20_000
-_TRACE = 1_000_000
+_VALUE = 2_000
+_TRACE = 200_000
+# Spans that are shown.
+_ROWS = 500
 # Browsers give up on elements nested some 500 deep; deeper spans follow one another.
 _NESTED = 100
 # Deeper spans are not indented further.
 _INDENTED = 20
-
-# What messages are in LangChain's and OpenAI's words where they have no role.
-_MESSAGE_TYPES = (
-    *("human", "ai", "system", "tool"),
-    *("function_call", "function_call_output", "reasoning"),
-)
 
 
 def render(trace: Trace) -> str:
@@ -40,25 +38,27 @@ def render(trace: Trace) -> str:
     times = [t for row in outline.rows for t in (row.span.start_time_ns, row.span.end_time_ns) if t]
     page = _Page(min(times, default=0), max(times, default=0))
     out = [f'<div class="spanlog"><style>{_style()}</style>{_head(outline, trace, page)}<ul>']
-    rows = outline.rows
+    rows = outline.rows[:_ROWS]
     ends: list[str] = []
     for row, depth_below in zip(rows, [*(row.depth for row in rows[1:]), 0], strict=False):
         out.append(page.span(row))
         if depth_below > row.depth and row.depth < _NESTED:
-            out.append('<details class="kids" open><summary title="Fold"></summary><ul>')
+            fold = "" if row.doubled else " open"
+            out.append(f'<details class="kids"{fold}><summary title="Fold"></summary><ul>')
             ends.append("</ul></details></li>")
         else:
             out.append("</li>")
             ends.append("")
         while len(ends) > depth_below:
             out.append(ends.pop())
-    out.append("</ul></div>")
+    left_out = len(outline.rows) - len(rows)
+    out.append(f"</ul>{f'<p>{left_out:,} more spans are not shown</p>' if left_out else ''}</div>")
     return "".join(out)
 
 
 @cache
 def _style() -> str:
-    return files("spanlog.display").joinpath("trace.css").read_text("utf-8")
+    return files("spanlog.display").joinpath("static.css").read_text("utf-8")
 
 
 def _head(outline: Outline, trace: Trace, page: _Page) -> str:
@@ -72,7 +72,7 @@ def _head(outline: Outline, trace: Trace, page: _Page) -> str:
     ]
     known = [("tags", info.tags), ("metadata", info.trace_metadata)]
     facts = [(f"{of} {key}", value) for of, pairs in known for key, value in pairs.items()]
-    facts += [("assessment", decode(capture(assessment))) for assessment in info.assessments]
+    facts += [("assessment", assessment.to_dict()) for assessment in info.assessments]
     shown = [f"<span>{figure}</span>" for figure in figures if figure]
     return (
         f'<header><b>{escape(_short(outline.name))}</b><span class="state {info.state.value}">'
@@ -118,10 +118,12 @@ class _Page:
         failures = [e for e in span.events if e.name == "exception"]
         others = [e for e in span.events if e.name != "exception"]
         why = [self._pre(_stack(e)) for e in failures] or ([self._pre(error)] if error else [])
+        said = data.said(span) if self._room > 0 else []
         parts = [
             f"<h4>Error</h4>{''.join(why)}" if why else "",
-            self._data("Inputs", span.inputs_json),
-            self._data("Outputs", span.outputs_json),
+            self._each(said, self._message),
+            self._data("Inputs", span.inputs_json, folded=bool(said)),
+            self._data("Outputs", span.outputs_json, folded=bool(said)),
             self.folded("Attributes", span.attributes.items()),
             self.folded("Events", [(self._moment(e), e.attributes) for e in others]),
         ]
@@ -148,30 +150,28 @@ class _Page:
             return self._pre(_pretty(value))
         return self._text(value if isinstance(value, str) else _pretty(value))
 
-    def _data(self, title: str, text: str | None) -> str:
+    def _data(self, title: str, text: str | None, *, folded: bool) -> str:
         """Draw inputs or outputs."""
         if text is None or text == "null":
             return ""
         if self._room <= 0:
             return f"<h4>{title}</h4>{_left_out(len(text))}"
-        try:
-            value = orjson.loads(text)
-        except orjson.JSONDecodeError:  # nested too deeply
-            return f"<h4>{title}</h4>{self._pre(text)}"
-        return f"<h4>{title}</h4>{self._value(value)}"
+        value = data.plain(text)
+        if not folded:
+            return f"<h4>{title}</h4>{self._value(value)}"
+        return (
+            f'<details class="more"><summary>{title}</summary>'
+            f"{self._pre(value if isinstance(value, str) else _pretty(value))}</details>"
+        )
 
     def _value(self, value: Any) -> str:
         if isinstance(value, str):
             return self._text(value)
-        if _is_list_of(value, "page_content"):
+        if _are_documents(value):
             return self._each(value, self._document)
-        messages, rest = _chat(value)
-        if not messages:
-            return self._pre(_pretty(value))
-        more = rest.items() if isinstance(rest, dict) else ()
-        return self._each(messages, self._message) + self.folded("Other fields", more)
+        return self._pre(_pretty(value))
 
-    def _each(self, items: list[Any], draw: Callable[[dict[str, Any]], str]) -> str:
+    def _each(self, items: Sequence[_Item], draw: Callable[[_Item], str]) -> str:
         """Draw items for as long as there is room."""
         out = []
         for number, item in enumerate(items):
@@ -181,47 +181,19 @@ class _Page:
             out.append(draw(item))
         return "".join(out)
 
-    def _message(self, message: dict[str, Any]) -> str:
-        """Draw a chat message, in the shapes of OpenAI, Anthropic and LangChain."""
-        rest = {key: value for key, value in message.items() if value not in (None, "", [], {})}
-        role = str(rest.pop("role", None) or rest.get("type") or "message")
-        if rest.get("type") in (role, "message"):
-            del rest["type"]
-        parts = rest.pop("content", [])
-        calls = rest.pop("tool_calls", [])
-        if "name" in rest and "arguments" in rest:
-            calls = [{key: rest.pop(key) for key in ("name", "arguments")}]
-        body = [self._part(part) for part in (parts if isinstance(parts, list) else [parts])]
-        body += [self._call(call) for call in (calls if isinstance(calls, list) else [calls])]
-        body.append(self.folded("Other fields", rest.items()))
-        role = escape(role)
+    def _message(self, message: ChatMessage) -> str:
+        role = escape(_short(message.role))
+        body = [self._text(message.text)] if message.text else []
+        if message.reasoning:
+            body.append(f"<h5>reasoning</h5>{self._text(message.reasoning)}")
+        body += [f"<p>{escape(_short(m.media_type))}</p>" for m in message.media]
+        body += [self._tool(f"calls {c.name}", c.arguments) for c in message.tool_calls]
+        body += [self._tool(f"{r.name or 'tool'} answers", r.content) for r in message.tool_results]
         return f'<div class="message" data-role="{role}"><h5>{role}</h5>{"".join(body)}</div>'
 
-    def _part(self, part: Any) -> str:
-        if isinstance(part, str):
-            return self._text(part)
-        if isinstance(part, dict):
-            text = part.get("text")
-            if isinstance(text, str) and not any(part[k] for k in part.keys() - {"type", "text"}):
-                return self._text(text)
-            if part.get("type") == "tool_use":
-                return self._call(part)
-        return self._pre(_pretty(part))
-
-    def _call(self, call: Any) -> str:
-        """Draw the call of a tool that a model asks for."""
-        called = call.get("function", call) if isinstance(call, dict) else None
-        if not isinstance(called, dict) or "name" not in called:
-            return self._pre(_pretty(call))
-        arguments: Any = next(
-            (called[k] for k in ("arguments", "args", "input") if k in called), {}
-        )
-        if isinstance(arguments, str):
-            with contextlib.suppress(orjson.JSONDecodeError):  # a model may write anything
-                arguments = orjson.loads(arguments)
-        text = arguments if isinstance(arguments, str) else _pretty(arguments)
-        name = escape(one_line(str(called["name"])))
-        return f'<div class="call"><h5>calls <b>{name}</b></h5>{self._pre(text)}</div>'
+    def _tool(self, title: str, value: Any) -> str:
+        text = value if isinstance(value, str) else _pretty(value)
+        return f'<div class="call"><h5>{escape(_short(title))}</h5>{self._pre(text)}</div>'
 
     def _document(self, document: dict[str, Any]) -> str:
         rest = {key: value for key, value in document.items() if value is not None}
@@ -268,44 +240,9 @@ def _stack(event: SpanEvent) -> str:
     return str(stack or f"{facts.get('exception.type')}: {facts.get('exception.message')}")
 
 
-def _chat(value: Any) -> tuple[list[dict[str, Any]], Any]:
-    """Split a value into the messages of a chat that it holds, and the rest of it."""
-    if _is_chat(value):
-        return value, None
-    if not isinstance(value, dict):
-        return [], value
-    if _is_chat([value]):
-        return [value], None
-    rest = dict(value)
-    choices = value.get("choices")
-    if _is_list_of(choices, "message") and _is_chat([choice["message"] for choice in choices]):
-        rest["choices"] = [{k: v for k, v in c.items() if k != "message"} for c in choices]
-        return [choice["message"] for choice in choices], rest
-    for key in ("messages", "input", "output"):
-        if _is_chat(value.get(key)):
-            return rest.pop(key), rest
-    return [], value
-
-
-def _is_chat(value: Any) -> TypeGuard[list[dict[str, Any]]]:
+def _are_documents(value: Any) -> TypeGuard[list[dict[str, Any]]]:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(
-            isinstance(item, dict)
-            and (
-                ("role" in item and ("content" in item or "tool_calls" in item))
-                or item.get("type") in _MESSAGE_TYPES
-            )
-            for item in value
-        )
-    )
-
-
-def _is_list_of(value: Any, key: str) -> TypeGuard[list[dict[str, Any]]]:
-    """Say whether a value is a list of objects that all have a key."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(item, dict) and key in item for item in value)
+        and all(isinstance(item, dict) and "page_content" in item for item in value)
     )

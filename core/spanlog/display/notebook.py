@@ -62,7 +62,7 @@ def _show(trace_ids: list[str], value: object) -> None:
     """Display traces, but not the one that is the cell's own value."""
     from IPython.display import display
 
-    from spanlog.display import html, tree
+    from spanlog.display import page, tree
     from spanlog.entities import Trace
     from spanlog.recorder import recorder
     from spanlog.store import current_store
@@ -73,13 +73,14 @@ def _show(trace_ids: list[str], value: object) -> None:
         return
     store = current_store()
     traces = [trace for id_ in trace_ids[:_SHOWN] if (trace := store.get(id_))]
-    pages, texts = (
-        [html.render(trace) for trace in traces],
-        [tree.render(trace) for trace in traces],
-    )
-    if (more := len(trace_ids) - _SHOWN) > 0:
+    if not traces:
+        return
+    texts = [tree.render(trace) for trace in traces]
+    more = max(len(trace_ids) - _SHOWN, 0)
+    if more:
         texts.append(f"and {more:,} more")
-        pages.append(f"<p>and {more:,} more</p>")
-    if texts:
-        bundle: dict[str, Any] = {"text/html": "".join(pages), "text/plain": "\n\n".join(texts)}
-        display(bundle, raw=True)  # type: ignore[no-untyped-call]
+    bundle: dict[str, Any] = {
+        "text/html": page.render(traces, more),
+        "text/plain": "\n\n".join(texts),
+    }
+    display(bundle, raw=True)  # type: ignore[no-untyped-call]

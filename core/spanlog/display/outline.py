@@ -42,6 +42,7 @@ class Row:
         last: No sibling comes after it.
         orphan: The span above it is not in the trace: not written yet, or of another process.
         took: How long it took, or that it has not ended.
+        doubled: What is below it is the same call of a model, seen closer to the wire.
     """
 
     span: Span
@@ -49,6 +50,7 @@ class Row:
     last: bool
     orphan: bool
     took: str
+    doubled: bool = False
 
     @property
     def name(self) -> str:
@@ -63,7 +65,7 @@ class Row:
     @property
     def family(self) -> str:
         """The family of the span type, which gives it its colour."""
-        return FAMILIES.get(self.span.span_type, "other")
+        return family(self.span)
 
     @property
     def tokens(self) -> str:
@@ -86,6 +88,7 @@ class Outline:
         name: The trace's name on one line.
         state: How it stands, in a word.
         took: How long it took, empty while it runs.
+        took_ns: The same in nanoseconds, None while it runs.
         tokens: Its token usage in words.
         trace_id: Its id.
         rows: Its spans, each after the span above it, siblings in the order of their start.
@@ -102,7 +105,13 @@ class Outline:
         took = root.duration_ns if root else None
         if took is None and info.execution_duration is not None:
             took = info.execution_duration * 1_000_000
+        self.took_ns = took
         self.took = "" if took is None else duration(took)
+
+
+def family(span: Span) -> str:
+    """Return the family of a span's type."""
+    return FAMILIES.get(span.span_type, "other")
 
 
 def _rows(trace: Trace) -> list[Row]:
@@ -124,8 +133,18 @@ def _rows(trace: Trace) -> list[Row]:
             seen.add(span.span_id)
             orphan = depth == 0 and span.parent_id is not None
             took = span.duration_ns
-            rows.append(Row(span, depth, last, orphan, unended if took is None else duration(took)))
             children = below.get(span.span_id, [])
+            layers = {family(each) for each in (span, *children)}
+            rows.append(
+                Row(
+                    span,
+                    depth,
+                    last,
+                    orphan,
+                    took=unended if took is None else duration(took),
+                    doubled=bool(children) and layers == {"model"},
+                )
+            )
             stack += [(child, depth + 1, child is children[-1]) for child in reversed(children)]
 
     walk(below.get(None, []))
