@@ -229,6 +229,26 @@ def test_an_executed_notebook_shows_its_traces_when_its_outputs_are_opened(opene
     assert "ZeroDivisionError" in shown.locator(".details").nth(2).text_content()
 
 
+def test_it_comes_up_where_a_notebook_makes_the_scripts_of_an_output_anew(opened):
+    """So do JupyterLab and VS Code; here with the same output in two places."""
+    shown = opened("<div class=out></div><div class=out></div>")
+    shown.evaluate(
+        """html => document.querySelectorAll(".out").forEach(out => {
+            out.innerHTML = html;
+            for (const old of out.querySelectorAll("script")) {
+                const script = document.createElement("script");
+                for (const { name, value } of old.attributes) script.setAttribute(name, value);
+                script.textContent = old.textContent;
+                old.replaceWith(script);
+            }
+        })""",
+        page.render([record_agent()]),
+    )
+    shown.locator(".row", has_text="lookup").nth(1).wait_for()
+    assert names(shown) == ["agent", "ChatOpenAI", "index", "lookup"] * 2
+    assert shown.locator(".spanlog-static").count() == 0
+
+
 # The data of the view.
 
 

@@ -16,7 +16,11 @@ DOCUMENTS = [
     {"page_content": "Long trips go first class.", "metadata": {"source": "rail.md"}, "id": "d1"},
     {"page_content": "Seats are reserved.", "metadata": {"source": "seats.md"}, "id": "d2"},
 ]
-_USAGE = {"gen_ai.usage.input_tokens": 1234, "gen_ai.usage.output_tokens": 56}
+_USAGE = {
+    "gen_ai.request.model": "m-1",
+    "gen_ai.usage.input_tokens": 1234,
+    "gen_ai.usage.output_tokens": 56,
+}
 _CALL = {
     "id": "call_1",
     "type": "function",

@@ -15,6 +15,7 @@ from spanlog.cli.show import show
 from spanlog.cli.stats import stats
 from spanlog.cli.tail import tail
 from spanlog.cli.traces import traces
+from spanlog.cli.ui import ui
 from spanlog.recorder import Unavailable
 
 
@@ -40,6 +41,7 @@ def spanlog() -> None:
       spanlog run agent.py                  record a program as it is
       spanlog traces "status = 'ERROR'"     find what went wrong
       spanlog show last --io                see what was said
+      spanlog ui                            or look at it in the browser
 
     Traces are kept in ./spanlog.db; SPANLOG_TRACKING_URI or --store names another place. With
     --json a command prints JSON, a line for each thing found. It ends with 0 if it found or did
@@ -47,5 +49,5 @@ def spanlog() -> None:
     """
 
 
-for _command in (demo, run, traces, show, tail, stats, delete):
+for _command in (demo, run, traces, show, tail, stats, ui, delete):
     spanlog.add_command(_command)

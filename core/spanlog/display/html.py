@@ -71,7 +71,9 @@ def _head(outline: Outline, trace: Trace, page: _Page) -> str:
         time.strftime("%Y-%m-%d %H:%M:%S", began),
     ]
     known = [("tags", info.tags), ("metadata", info.trace_metadata)]
-    facts = [(f"{of} {key}", value) for of, pairs in known for key, value in pairs.items()]
+    facts: list[tuple[str, Any]] = [
+        (f"{of} {key}", value) for of, pairs in known for key, value in pairs.items()
+    ]
     facts += [("assessment", assessment.to_dict()) for assessment in info.assessments]
     shown = [f"<span>{figure}</span>" for figure in figures if figure]
     return (

@@ -14,7 +14,7 @@ from contextlib import (
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
@@ -256,6 +256,30 @@ class SqlStore:
         with self._transaction(reads=True) as connection:
             rows = connection.execute(query).all()
         return [Experiment(str(row.experiment_id), row.name) for row in rows]
+
+    def over_time(self, experiment_ids: Sequence[str], where: Filter) -> Figures:
+        """Return what charts are made of: times, durations, states, tokens and costs."""
+        fits = (_in_experiments(experiment_ids), where.clause)
+        columns = [traces.c[name] for name in TraceFigures._fields]
+        of_traces = sa.select(*columns).where(*fits)
+        # Of a call that two layers recorded, the inner one counts.
+        inner = spans.alias("inner")
+        seen_closer = sa.exists().where(
+            inner.c.trace_id == spans.c.trace_id,
+            inner.c.parent_id == spans.c.span_id,
+            inner.c.total_tokens.is_not(None),
+        )
+        of_models = (
+            sa.select(traces.c.request_time, spans.c.model, spans.c.total_tokens)
+            .join(traces, traces.c.trace_id == spans.c.trace_id)
+            .where(*fits, spans.c.model.is_not(None), spans.c.total_tokens.is_not(None))
+            .where(~seen_closer)
+        )
+        with self._transaction(reads=True) as connection:
+            return Figures(
+                [TraceFigures(*row) for row in connection.execute(of_traces)],
+                [ModelFigures(*row) for row in connection.execute(of_models)],
+            )
 
     def set_tag(self, trace_id: str, key: str, value: str) -> None:
         """Set a tag of a trace.
@@ -527,6 +551,31 @@ class SqlStore:
     def after_fork_in_child(self) -> None:
         """Go on, in the child."""
         self._gate = _Gate()
+
+
+class TraceFigures(NamedTuple):
+    """The figures of a trace, by the names of its columns."""
+
+    request_time: int
+    execution_duration: int | None
+    state: str
+    total_tokens: int | None
+    total_cost: float | None
+
+
+class ModelFigures(NamedTuple):
+    """The figures of a model call."""
+
+    request_time: int
+    model: str
+    total_tokens: int
+
+
+class Figures(NamedTuple):
+    """What charts are made of."""
+
+    traces: list[TraceFigures]
+    models: list[ModelFigures]
 
 
 class _Gate:

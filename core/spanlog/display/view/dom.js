@@ -29,6 +29,8 @@ const ICONS = {
   GUARDRAIL: "M8 2l5 1.8v4c0 3-2.2 5-5 6.2-2.8-1.2-5-3.2-5-6.2v-4z",
   EVALUATOR: "M8 2.5a5.5 5.5 0 1 0 0 11 5.5 5.5 0 0 0 0-11zM5.5 8l2 2 3.2-4",
   UNKNOWN: "M8 5a3 3 0 1 0 0 6 3 3 0 0 0 0-6z",
+  good: "M5.2 7L7.6 2.5c1 0 1.6.8 1.4 1.8L8.5 6.5h3.7c.8 0 1.4.8 1.2 1.6l-.9 4c-.2.6-.6.9-1.2.9H5.2zM2.5 7h2.7v6H2.5z",
+  bad: "M10.8 9L8.4 13.5c-1 0-1.6-.8-1.4-1.8l.5-2.2H3.8c-.8 0-1.4-.8-1.2-1.6l.9-4c.2-.6.6-.9 1.2-.9h6.1zM13.5 9h-2.7V3h2.7z",
   error: "M8 2.3l6.2 11H1.8zM8 6.3v3.4M8 11.3v.7",
   copy: "M5.5 5.5h7.5v8H5.5zM10.5 5.5v-3H3v8h2.5",
   search: "M6.8 2.6a4.2 4.2 0 1 0 0 8.4 4.2 4.2 0 0 0 0-8.4zM9.9 9.9l3.6 3.6",
@@ -63,9 +65,12 @@ export function tokens(usage) {
   return `${number(usage.input_tokens ?? 0)} in${cached ? ` (${number(cached)} cached)` : ""} / ${number(usage.output_tokens ?? 0)} out`;
 }
 
+export const tokensShort = (usage) => (usage ? `${number(usage.input_tokens ?? 0)} → ${number(usage.output_tokens ?? 0)}` : "");
+
 export function money(dollars) {
   if (dollars == null) return "";
-  return dollars >= 0.995 ? `$${dollars.toFixed(2)}` : `$${dollars.toFixed(6).replace(/(\.0*\d\d?).*$/, "$1")}`;
+  if (dollars > 0 && dollars < 0.0001) return "<$0.0001";
+  return `$${dollars >= 0.995 ? dollars.toFixed(2) : dollars.toFixed(4)}`;
 }
 
 export function size(bytes) {

@@ -8,7 +8,7 @@ class NotebookView extends HTMLElement {
     const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [TraceView.sheet];
     this.view = h(element, { class: "in-notebook" });
-    this.tabs = h("nav", { class: "tabs", role: "tablist", "aria-label": "Traces of this cell", "data-lm-suppress-shortcuts": "true" });
+    this.tabs = h("nav", { class: "tabs", role: "tablist", "aria-label": "Traces of this cell" });
     this.sources = pages.map(embedded);
     const tab = ({ trace }, n) =>
       h("button", { role: "tab", class: trace.state, title: trace.name, onclick: () => this.choose(n) }, h("i"), h("b", {}, trace.name), trace.took === null ? "" : duration(trace.took));
@@ -70,7 +70,7 @@ export function mount(key, version, css) {
   for (const box of document.querySelectorAll(`[data-spanlog="${key}"]`)) {
     const data = box.querySelector('script[type="application/json"]');
     if (!data || box.querySelector(all)) continue;
-    const view = h(all);
+    const view = h(all, { "data-lm-suppress-shortcuts": "true" }); // or JupyterLab takes the keys
     box.querySelector(".spanlog-static")?.remove();
     box.prepend(view);
     const settle = () => (view.style.colorScheme = scheme(box.parentElement));

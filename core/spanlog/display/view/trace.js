@@ -27,7 +27,7 @@ export class TraceView extends HTMLElement {
     this.search = h("input", { type: "search", placeholder: "Search this trace", "aria-label": "Search this trace", spellcheck: "false" });
     this.hits = h("span", { class: "hits", role: "status" });
     this.pane = h("div", { class: "pane" }, this.tools(), this.tree.scale, this.tree.rows);
-    this.frame = h("div", { class: "frame", "data-lm-suppress-shortcuts": "true" }, this.head, this.facts, h("div", { class: "body" }, this.pane, this.splitter, this.details));
+    this.frame = h("div", { class: "frame" }, this.head, this.facts, h("div", { class: "body" }, this.pane, this.splitter, this.details));
     this.shadowRoot.append(this.frame);
     this.frame.addEventListener("keydown", (event) => this.pressed(event));
     this.search.addEventListener("input", () => this.look());

@@ -1,5 +1,5 @@
 // The spans of a trace as a tree with a waterfall. Only the rows in sight are drawn.
-import { duration, h, icon, tokens } from "./dom.js";
+import { duration, h, icon, tokens, tokensShort } from "./dom.js";
 
 const ROW = 26; // pixels, as in trace.css
 const INDENT = 14;
@@ -117,7 +117,7 @@ export class Tree {
         span.orphan && h("small", { class: "orphan" }, "parent missing"),
         span.error && h("span", { class: "why" }, span.error),
       ),
-      h("span", { class: "tokens" }, tokens(span.usage)),
+      h("span", { class: "tokens", title: tokens(span.usage) }, tokensShort(span.usage)),
       h("span", { class: "took" }, span.end === null ? unended : duration(span.end - span.start)),
       h("span", { class: "bar" }, h("i", { style: { left: part(span.start), width: part(end - span.start) } })),
     );

@@ -1,0 +1,324 @@
+"""`spanlog ui`: what it answers, whom it refuses, and its pages in a real browser."""
+
+import contextlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import spanlog
+from spanlog.store import current_store
+from spanlog.ui import charts
+from view_traces import SCRIPT, picture, record_agent, record_hostile
+
+pytest.importorskip("starlette", reason="starlette is the server's framework")
+pytest.importorskip("uvicorn", reason="uvicorn is the server")
+pytest.importorskip("httpx2", reason="it drives the server")
+from spanlog.ui import server
+from starlette.testclient import TestClient
+
+COMMAND = [sys.executable, "-c", "from spanlog.cli import main; main()", "ui"]
+
+
+@pytest.fixture
+def client():
+    with TestClient(server.app(), base_url="http://localhost:7788") as client:
+        yield client
+
+
+@pytest.fixture
+def address(tmp_path):
+    """Serve the test's store in a process of its own, as users do."""
+    spanlog.flush()
+    command = [*COMMAND, "--port", "0", "--store", str(tmp_path / "spanlog.db")]
+    current_store()  # makes it
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        yield process.stdout.readline().split()[0]
+        process.terminate()
+
+
+@pytest.fixture
+def opened(browser, address):
+    """Return what opens a page, in which no error may happen and which fetches nothing else."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    shown, faults, fetched = context.new_page(), [], []
+    shown.on("pageerror", lambda error: faults.append(str(error)))
+    shown.on("request", lambda request: fetched.append(request.url))
+
+    def open_(path="#/"):
+        shown.goto(f"{address}/{path}")
+        return shown
+
+    yield open_
+    context.close()
+    assert faults == []
+    assert [url for url in fetched if not url.startswith((address, "data:"))] == []
+
+
+def record(name, error=None, **about):
+    with contextlib.suppress(ValueError), spanlog.start_span(name) as span:
+        span.set_inputs({"question": f"what is {name}?"})
+        spanlog.update_current_trace(**about)
+        if error:
+            raise ValueError(error)
+        span.set_outputs(f"this is {name}")
+    return span.trace_id
+
+
+def names(shown):
+    return shown.locator("tbody .name").all_text_contents()
+
+
+# Whom it answers.
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"host": "127.0.0.1:7788"}, 200),
+        ({"host": "[::1]:7788"}, 200),
+        ({"host": "localhost:99"}, 200),
+        ({"host": "evil.example"}, 403),
+        ({"host": "localhost.evil.example:7788"}, 403),
+        ({"origin": "http://localhost:7788"}, 200),
+        ({"origin": "http://localhost:5000"}, 403),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"sec-fetch-site": "same-origin"}, 200),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+    ],
+)
+def test_it_answers_its_own_pages_on_this_machine_only(client, headers, status):
+    assert client.get("/api/traces", headers=headers).status_code == status
+
+
+def test_a_link_from_elsewhere_may_open_the_page_itself(client):
+    assert client.get("/", headers={"sec-fetch-site": "cross-site"}).status_code == 200
+
+
+def test_it_listens_on_the_loopback_interface_and_takes_another_port_if_one_is_taken():
+    with server._listening(0) as one, server._listening(one.getsockname()[1]) as two:
+        assert {one.getsockname()[0], two.getsockname()[0]} == {"127.0.0.1"}
+        assert one.getsockname()[1] != two.getsockname()[1]
+
+
+def test_without_a_store_it_says_so_and_makes_none(tmp_path):
+    command = [*COMMAND, "--store", str(tmp_path / "none.db")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "there is no trace store at" in done.stderr
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_every_reply_forbids_scripts_and_requests_from_elsewhere(client):
+    for path in ("/", "/view/trace.js", "/api/traces"):
+        policy = client.get(path).headers["content-security-policy"]
+        assert "default-src 'none'; script-src 'self'" in policy
+        assert "unsafe" not in policy
+
+
+def test_no_file_beside_the_assets_is_served(client):
+    for path in ("/assets/../server.py", "/assets/%2e%2e/server.py", "/view/../data.py"):
+        assert client.get(path).status_code == 404
+
+
+def test_the_assets_ask_for_nothing_from_elsewhere():
+    package = Path(server.__file__).parent.parent
+    for path in [*(package / "ui" / "assets").iterdir(), *(package / "display" / "view").iterdir()]:
+        source = path.read_text("utf-8").replace("http://www.w3.org/", "")
+        assert not re.search(r"https?://\w", source), path
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", source
+        )
+
+
+# What it answers.
+
+
+def test_the_list_is_filtered_by_what_is_written_and_chosen(client):
+    record("one", tags={"env": "prod"})
+    record("two", error="no")
+    spanlog.set_experiment("other")
+    record("three")
+
+    def found(**asked):
+        reply = client.get("/api/traces", params=asked).json()
+        return [trace["name"] for trace in reply["traces"]]
+
+    assert sorted(found()) == ["one", "three", "two"]
+    assert found(filter="tags.env = 'prod' OR name = 'none'") == ["one"]
+    assert found(status="ERROR") == ["two"]
+    assert found(status="ERROR", filter="name = 'one' OR name = 'three'") == []
+    assert found(experiment=client.get("/api/experiments").json()[-1]["id"]) == ["three"]
+    assert found(since=2**45) == []
+    assert found(order="name ASC") == ["one", "three", "two"]
+    assert len(found(limit=2)) == 2
+
+
+def test_a_filter_that_does_not_parse_says_where(client):
+    reply = client.get("/api/traces", params={"filter": "nme = 'x'"})
+    assert reply.status_code == 400
+    assert "Did you mean name?" in reply.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["traces/00", "traces/00/spans/11", "attachments/00"])
+def test_what_is_not_there_is_not_found(client, path):
+    assert client.get(f"/api/{path}").status_code == 404
+
+
+def test_a_large_value_is_cut_and_whole_when_asked_for(client):
+    with spanlog.start_span("large") as span:
+        span.set_outputs("x" * 1_000_000)
+    path = f"/api/traces/{span.trace_id}/spans/{span.span_id}"
+    assert len(client.get(path).content) < 50_000
+    assert client.get(path, params={"whole": "1"}).json()["outputs"] == "x" * 1_000_000
+
+
+def test_only_pictures_and_sound_are_shown_from_the_store_other_files_are_handed_over(client):
+    trace = record_agent()
+    (attachment,) = trace.search_spans(name="ChatOpenAI")[0].attachments
+    path = f"/api/attachments/{attachment.sha256}"
+    shown = client.get(path, params={"type": "image/png"})
+    assert (shown.content, shown.headers["content-type"]) == (picture(), "image/png")
+    for kind in ("image/svg+xml", "text/html", ""):
+        handed = client.get(path, params={"type": kind})
+        assert handed.headers["content-disposition"] == "attachment"
+        assert handed.headers["content-type"] == "application/octet-stream"
+
+
+def test_charts_count_sum_and_rank_by_steps_of_time(client):
+    from spanlog.store.sql import Figures, ModelFigures, TraceFigures
+
+    traces = [
+        TraceFigures(1_000, 10, "OK", 5, 0.5),
+        TraceFigures(1_500, 30, "ERROR", None, None),
+        TraceFigures(9_000, None, "IN_PROGRESS", 7, None),
+    ]
+    models = [ModelFigures(1_000, f"m{n}", n) for n in range(7)]
+    got = charts.charts(Figures(traces, models), 0, 10_000)
+    assert (got["begin"], got["step"], len(got["traces"])) == (1_000, 1_000, 10)
+    assert got["traces"] == [2, *[0] * 7, 1, 0]
+    assert got["errors"][0] == 1
+    assert (got["tokens"][0], got["cost"][0]) == (5, 0.5)
+    assert [got["durations"][p][0] for p in ("p50", "p90", "p99")] == [10, 30, 30]
+    assert got["durations"]["p50"][8] is None
+    assert list(got["models"]) == ["m6", "m5", "m4", "m3", "m2", "others"]
+    assert got["models"]["others"][0] == 1
+    record_agent()
+    assert sum(client.get("/api/charts").json()["tokens"]) == 1_290
+
+
+# In the browser.
+
+
+def test_the_list_shows_traces_filters_them_and_new_ones_appear(opened):
+    record("first", tags={"env": "prod"})
+    record("second", error="no")
+    shown = opened()
+    shown.get_by_text("what is first?").wait_for()
+    assert sorted(names(shown)) == ["first", "second"]
+    shown.get_by_label("Status").select_option("ERROR")
+    shown.locator("tbody tr", has_text="first").wait_for(state="detached")
+    assert names(shown) == ["second"]
+    record("third", error="no")
+    spanlog.flush()
+    shown.locator("tbody tr", has_text="third").wait_for()
+    shown.get_by_label("Filter").fill("nme = 'x'")
+    shown.keyboard.press("Enter")
+    shown.get_by_text("Did you mean name?").wait_for()
+
+
+def test_a_trace_opens_and_what_was_said_of_it_is_kept(opened):
+    trace = record_agent()
+    shown = opened()
+    shown.get_by_role("link", name="agent", exact=True).click()
+    shown.locator(".row", has_text="ChatOpenAI").click()
+    image = shown.locator(".details img")
+    image.scroll_into_view_if_needed()
+    shown.wait_for_function("image => image.naturalWidth === 64", arg=image.element_handle())
+    assert trace.info.trace_id in shown.url
+    shown.get_by_label("Rationale").fill("good places")
+    shown.get_by_label("Good").click()
+    shown.get_by_text("1 good, 0 bad").wait_for()
+    (said,) = spanlog.get_trace(trace.info.trace_id).info.assessments
+    assert (said.value, said.rationale, said.source.source_type) == (True, "good places", "HUMAN")
+    shown.locator("input[type=search]").fill("first class")
+    shown.locator(".hits", has_text="1").wait_for()
+
+
+def test_a_running_trace_is_shown_open_and_goes_on(opened):
+    with spanlog.start_span("long") as span:
+        spanlog.flush()
+        shown = opened(f"#/trace/{span.trace_id}")
+        shown.locator(".state", has_text="running").wait_for()
+        assert shown.locator(".row.open").count() == 1
+        with spanlog.start_span("step"):
+            pass
+        spanlog.flush()
+        shown.locator(".row", has_text="step").wait_for()
+    spanlog.flush()
+    shown.locator(".state", has_text="OK").wait_for()
+
+
+def test_a_large_value_is_shown_whole_on_demand(opened):
+    with spanlog.start_span("large") as span:
+        span.set_outputs("line\n" * 400_000 + "the end")
+    shown = opened(f"#/trace/{span.trace_id}")
+    shown.get_by_text("Show all").click()
+    shown.locator(".piece").last.wait_for(state="attached")
+    assert shown.locator(".piece").last.text_content().endswith("the end")
+
+
+def test_two_traces_are_compared_and_what_is_chosen_is_shown_on_both_sides(opened):
+    one, two = record_agent(), record_agent()
+    shown = opened(f"#/compare/{one.info.trace_id}/{two.info.trace_id}")
+    left, right = (shown.locator("spanlog-trace").nth(n) for n in (0, 1))
+    left.locator(".row", has_text="lookup").click()
+    right.locator(".title b", has_text="lookup").wait_for()
+    assert "1,234" in shown.locator(".figures").text_content()
+
+
+def test_a_session_is_shown_as_a_conversation(opened):
+    record("hello", session_id="it's 42")
+    record("bye", session_id="it's 42")
+    shown = opened("#/sessions")
+    shown.get_by_text("2 traces").click()
+    shown.get_by_text("this is bye").wait_for()
+    turns = shown.locator(".turn > *").all_text_contents()
+    assert [re.sub(r"\s+", " ", turn) for turn in turns] == [
+        "what is hello?",
+        "this is hello",
+        "what is bye?",
+        "this is bye",
+    ]
+
+
+def test_charts_are_drawn(opened):
+    record_agent()
+    record("failing", error="no")
+    shown = opened("#/charts")
+    shown.locator(".chart", has_text="Tokens by model").locator("rect").first.wait_for()
+    assert shown.locator(".chart").count() >= 4
+
+
+def test_the_page_is_dark_or_light_as_one_wants(opened):
+    shown = opened()
+    colours = set()
+    for _ in range(3):
+        shown.locator("#theme").click()
+        colours.add(shown.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert len(colours) == 2
+
+
+def test_markup_in_a_trace_is_text_on_every_page(opened):
+    trace = record_hostile()
+    for path in ("#/", f"#/trace/{trace.info.trace_id}", "#/sessions", "#/charts"):
+        shown = opened(path)
+        shown.wait_for_load_state("networkidle")
+        assert shown.evaluate("window.harm") is None
+    shown = opened("#/")
+    shown.get_by_text(SCRIPT).first.wait_for()
+    assert shown.locator("img[src=x]").count() == 0
