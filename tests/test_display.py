@@ -440,6 +440,18 @@ with spanlog.start_span("seen"):
 with spanlog.start_span("failing"):
     raise ValueError("no")
 """,
+    "impatient": """
+from spanlog.display import notebook
+notebook._LONG = notebook._EVERY = 0.01
+""",
+    "long": """
+import time
+with spanlog.start_span("outer"):
+    with spanlog.start_span("inner"):
+        while notebook.progress._shown is None:
+            time.sleep(0.01)
+        assert notebook._doing().startswith("outer → inner  ")
+""",
 }
 
 
@@ -491,6 +503,12 @@ def test_a_notebook_shows_at_most_ten_traces_a_cell(cells):
 
 def test_a_notebook_shows_nothing_where_there_is_nothing_or_it_was_turned_off(cells):
     assert cells["nothing"] == cells["turned off"] == []
+
+
+def test_a_long_cell_shows_which_spans_are_open_until_it_ends(cells):
+    progress, shown = cells["long"]
+    assert progress == {"text/html": "", "text/plain": ""}
+    assert shown["text/plain"].startswith("outer  OK")
 
 
 def test_outside_a_notebook_nothing_is_collected():

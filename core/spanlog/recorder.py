@@ -148,6 +148,12 @@ class Recorder:
         if self._idle:
             self._wake()
 
+    def open_spans(self) -> list[LiveSpan]:
+        """Return the spans that are open now, the oldest first."""
+        shown = [span for ref in list(self._shown) if (span := ref()) is not None]
+        spans = [*shown, *list(self._open.values())]
+        return sorted((s for s in spans if s.end_time_ns is None), key=lambda s: s.start_time_ns)
+
     def changed(self, trace: TraceRecord) -> None:
         """Queue a trace whose tags or the like have changed."""
         if trace.epoch == self.epoch and not trace.dropped:
