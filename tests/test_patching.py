@@ -591,14 +591,3 @@ def test_an_explicit_wish_for_what_is_not_installed_is_an_error_with_the_pip_lin
         integration.autolog(log_traces=True, disable=False, silent=False)
     integration.autolog(log_traces=True, disable=True, silent=False)
     assert not integration.on
-
-
-def test_every_integration_has_the_same_autolog() -> None:
-    import spanlog_integrations
-    from spanlog.patching import autolog
-
-    for name in spanlog.INTEGRATIONS:
-        module = importlib.import_module(f"{spanlog_integrations.__name__}.{name}")
-        assert inspect.signature(module.autolog) == inspect.signature(autolog)
-        assert module.integration.library == name
-        assert textwrap.dedent(module.autolog.__doc__)

@@ -19,12 +19,14 @@ if hasattr(os, "register_at_fork"):
 
 
 def new_trace_id() -> str:
-    """Return 32 hex digits: 12 of the time in milliseconds, 20 random.
+    """Return 32 hex digits: 15 of the time in 4,096ths of a millisecond, 17 random.
 
-    The leading time keeps traces that were made together near each other in the store's index.
-    The shape is that of W3C Trace Context, whose random part is the rightmost 56 bits.
+    The leading time keeps traces that were made together near each other in the store's index, and
+    in the order in which they began. The shape is that of W3C Trace Context, whose random part is
+    the rightmost 56 bits.
     """
-    return f"{time.time_ns() // 1_000_000:012x}{_random.getrandbits(80):020x}"
+    ms, ns = divmod(time.time_ns(), 1_000_000)
+    return f"{(ms << 12) + (ns << 12) // 1_000_000:015x}{_random.getrandbits(68):017x}"
 
 
 def new_span_id() -> str:
