@@ -13,7 +13,6 @@ import logging
 import pickle
 import socket
 import sys
-import textwrap
 import threading
 import traceback
 import typing
@@ -21,7 +20,6 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import spanlog
 from spanlog import safety
 from spanlog.context import current_span
 from spanlog.patching import Call, Hook, Integration, Recording, Target, records
