@@ -6,6 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
+import postgres
 import pytest
 import spanlog
 from hypothesis import HealthCheck, settings
@@ -36,8 +37,42 @@ settings.register_profile(
 settings.load_profile("spanlog")
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that is marked `stores` over each of them."""
+    if metafunc.definition.get_closest_marker("stores"):
+        metafunc.parametrize("tracking_uri", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """Return the URL of a PostgreSQL server."""
+    with postgres.server() as url:
+        yield url
+
+
+@pytest.fixture
+def tracking_uri(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """Return where the test's store is, for its subprocesses too."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield str(tmp_path / "spanlog.db")
+        return
+    with postgres.schema(request.getfixturevalue("postgresql")) as uri:
+        monkeypatch.setenv("SPANLOG_TRACKING_URI", uri)
+        yield uri
+        spanlog.set_tracking_uri("sqlite://")
+
+
+@pytest.fixture
+def quick(tracking_uri: str) -> None:
+    """Have the test's store in memory if it may be: it is filled and emptied many times."""
+    if "://" not in tracking_uri:
+        spanlog.set_tracking_uri("sqlite://")
+
+
 @pytest.fixture(autouse=True)
-def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def fresh(tracking_uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give the test a store of its own; errors of ours, which users never see, fail it."""
     monkeypatch.setattr(safety, "strict", True)
     monkeypatch.setattr(safety, "_reported", set())
@@ -49,7 +84,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(recorder, "_open", {})  # what a test leaves open is not the next one's
     context.CURRENT.set(None)
     context.SCOPE.set(None)
-    spanlog.set_tracking_uri(str(tmp_path / "spanlog.db"))
+    spanlog.set_tracking_uri(tracking_uri)
     yield
     spanlog.flush()
 

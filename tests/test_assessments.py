@@ -17,6 +17,8 @@ from spanlog.entities import (
 )
 from spanlog.store import StoreError
 
+pytestmark = pytest.mark.stores
+
 
 def recorded(name: str = "a") -> Any:
     with spanlog.start_span(name) as span:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from spanlog import attachments, config
 from spanlog.capture import capture
 from spanlog.entities import Attachment
-from spanlog.store import StoreError
+from spanlog.store import StoreError, current_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +70,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.stores
 @pytest.mark.parametrize("shape", SHAPES)
 def test_large_content_is_a_reference_and_its_bytes_can_be_had_back(
     one_trace: Callable[[], Trace], shape: str
@@ -89,8 +90,9 @@ def test_large_content_is_a_reference_and_its_bytes_can_be_had_back(
     assert span.outputs == {"said": span.inputs}
 
 
+@pytest.mark.stores
 def test_content_is_kept_once_however_often_it_is_sent(
-    traces: Callable[[], list[Trace]], tmp_path: Path
+    traces: Callable[[], list[Trace]],
 ) -> None:
     large = PNG * 100
     for turn in range(5):
@@ -98,8 +100,9 @@ def test_content_is_kept_once_however_often_it_is_sent(
     spanlog.flush()
     found = {a for trace in traces() for span in trace.data.spans for a in span.attachments}
     assert len(found) == 1
-    with sqlite3.connect(tmp_path / "spanlog.db") as db:
-        assert db.execute("select length(content) from attachments").fetchall() == [(len(large),)]
+    with current_store()._transaction(reads=True) as connection:
+        kept = connection.exec_driver_sql("select length(content) from attachments").all()
+    assert kept == [(len(large),)]
 
 
 @pytest.mark.parametrize(
@@ -132,6 +135,7 @@ def test_the_size_from_which_it_counts_can_be_set(
     assert base64.b64decode(span.inputs["image"].partition(",")[2]) == PNG
 
 
+@pytest.mark.stores
 def test_content_goes_with_the_last_trace_that_has_it(
     traces: Callable[[], list[Trace]], tmp_path: Path
 ) -> None:

@@ -264,10 +264,11 @@ def record(trace: dict[str, Any]) -> str:
     return root.trace_id
 
 
+@pytest.mark.stores
+@pytest.mark.usefixtures("quick")
 @settings(max_examples=60)
 @given(st.lists(TRACES, min_size=1, max_size=6), st.lists(FILTERS, min_size=8, max_size=8))
 def test_a_filter_finds_what_plain_python_finds(traces: list[Any], filters: list[Any]) -> None:
-    spanlog.set_tracking_uri("sqlite://")
     spanlog.delete_traces("0")
     ids = {record(trace): trace for trace in traces}
     for node in filters:
@@ -283,6 +284,7 @@ TOOL = {"name": "t", "type": "TOOL", "status": "OK", "duration_ms": 1, "attribut
 LLM = {"name": "l", "type": "LLM", "status": "ERROR", "duration_ms": 9, "attributes": {"n": "1"}}
 
 
+@pytest.mark.stores
 @pytest.mark.parametrize(
     ("filter_string", "fits"),
     [
@@ -327,6 +329,8 @@ def test_what_is_said_of_spans_joined_by_and_is_said_of_one(filter_string: str, 
     assert bool(found) is fits
 
 
+@pytest.mark.stores
+@pytest.mark.usefixtures("quick")
 @settings(max_examples=60)
 @given(
     st.lists(TRACES, max_size=6),
@@ -342,7 +346,6 @@ def test_what_is_said_of_spans_joined_by_and_is_said_of_one(filter_string: str, 
 def test_pages_make_up_the_whole_in_its_order(
     traces: list[Any], order: list[str], size: int
 ) -> None:
-    spanlog.set_tracking_uri("sqlite://")
     spanlog.delete_traces("0")
     for trace in traces:
         record(trace)
@@ -363,6 +366,7 @@ def test_pages_make_up_the_whole_in_its_order(
     assert [id_ for id_ in pages if id_ in order_of] == whole
 
 
+@pytest.mark.stores
 def test_a_page_token_is_of_one_order() -> None:
     for _ in range(2):
         record({**TREE, "spans": [TOOL]})
@@ -375,6 +379,7 @@ def test_a_page_token_is_of_one_order() -> None:
             client.search_traces(order_by=["name"], page_token=wrong)
 
 
+@pytest.mark.stores
 def test_traces_without_their_spans_are_light_but_whole_otherwise() -> None:
     record({**TREE, "tags": {"a": "b"}, "spans": [TOOL, LLM]})
     (light,) = TracingClient().search_traces(include_spans=False)

@@ -37,6 +37,7 @@ def run(tmp_path: Path, code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.stores
 def test_parent_and_child_both_record_and_nothing_is_there_twice(
     tmp_path: Path, traces: Traces
 ) -> None:
@@ -57,6 +58,7 @@ if child:
     }
 
 
+@pytest.mark.stores
 def test_a_child_forked_inside_a_span_goes_on_under_it(tmp_path: Path, traces: Traces) -> None:
     code = """
 with spanlog.start_span('root') as root:
@@ -81,6 +83,7 @@ with spanlog.start_span('root') as root:
     assert (trace.info.name, trace.info.state) == ("root", "OK")
 
 
+@pytest.mark.stores
 def test_forks_while_other_threads_record_and_read_lose_and_hang_nothing(
     tmp_path: Path, traces: Traces
 ) -> None:
@@ -147,6 +150,7 @@ record('after')
     assert len(traces()) == 2
 
 
+@pytest.mark.stores
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_spans_of_a_multiprocessing_child_are_written_at_its_end(
     tmp_path: Path, traces: Traces, method: str

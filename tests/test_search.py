@@ -50,6 +50,7 @@ def three() -> None:
         spanlog.update_current_trace(client_request_id="req-1")
 
 
+@pytest.mark.stores
 @pytest.mark.usefixtures("three")
 @pytest.mark.parametrize(
     ("text", "expected"),
@@ -90,6 +91,7 @@ def test_a_filter_finds(text: str, expected: str) -> None:
     assert "".join(map(str, found(text))) == expected
 
 
+@pytest.mark.stores
 @pytest.mark.parametrize("field", FIELDS)
 def test_every_field_takes_every_operator_of_its_kind(field: str) -> None:
     made("a", 1)
@@ -162,6 +164,7 @@ NASTY = [
 ]
 
 
+@pytest.mark.stores
 @pytest.mark.parametrize("text", NASTY)
 def test_any_text_matches_itself_and_nothing_else(text: str) -> None:
     made("other", 1, tags={"k": "other"})
@@ -174,6 +177,7 @@ def test_any_text_matches_itself_and_nothing_else(text: str) -> None:
         assert found(f"tags.`{text}` = 'by key'") == ["it"]
 
 
+@pytest.mark.stores
 @given(st.text(min_size=1), st.text())
 def test_any_tag_is_found_by_its_value(value: str, other: str) -> None:
     span = made("x", tags={"k": value})
@@ -187,18 +191,21 @@ WORDS = st.sampled_from([*FIELDS, "tags.", "tags.a", "metadata.`b c`", "AND", "O
 PIECES = WORDS | st.sampled_from(["'x'", '"', "'", "`", "5", "-1.5", "9" * 5000, "(", "LIKE"])
 
 
+@pytest.mark.stores
 @given(st.lists(PIECES | st.text(max_size=3), max_size=8).map(" ".join) | st.text())
 def test_any_filter_works_or_is_a_filter_error(text: str) -> None:
     with contextlib.suppress(FilterError):
         spanlog.search_traces(filter_string=text, return_type="list")
 
 
+@pytest.mark.stores
 @given(st.lists(st.text(max_size=5) | st.sampled_from(["name DESC", "status", "end_time asc x"])))
 def test_any_order_works_or_is_a_filter_error(order_by: list[str]) -> None:
     with contextlib.suppress(FilterError):
         spanlog.search_traces(order_by=order_by, return_type="list")
 
 
+@pytest.mark.stores
 @pytest.mark.usefixtures("three")
 def test_traces_are_ordered_and_counted_as_asked() -> None:
     assert found(order_by=None) == ["d", "c", "b", "a"]
@@ -214,6 +221,7 @@ def test_traces_are_ordered_and_counted_as_asked() -> None:
         spanlog.search_traces(return_type="dict")  # type: ignore[call-overload]
 
 
+@pytest.mark.stores
 @pytest.mark.usefixtures("three")
 def test_a_dataframe_has_the_columns_of_mlflow_in_their_order() -> None:
     frame = spanlog.search_traces()
@@ -267,6 +275,7 @@ except ImportError as error:
     assert "pip install 'spanlog[pandas]'" in done.stdout, done.stderr
 
 
+@pytest.mark.stores
 def test_a_trace_that_is_not_there_is_none_with_a_warning_unless_silent(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

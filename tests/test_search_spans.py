@@ -57,6 +57,7 @@ def names(filter_string: str | None = None, order_by: Any = ("span.duration_ms",
     return " ".join(span.name for span in spans)
 
 
+@pytest.mark.stores
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -79,6 +80,7 @@ def test_a_filter_of_spans_finds(text: str, expected: str) -> None:
     assert names(text) == expected
 
 
+@pytest.mark.stores
 def test_spans_come_in_the_order_asked_for_and_in_pages() -> None:
     agent(1)
     agent(2, outputs=(1,))
@@ -97,6 +99,7 @@ def test_spans_come_in_the_order_asked_for_and_in_pages() -> None:
     assert newest[0].start_time_ns == 2000 * MS
 
 
+@pytest.mark.stores
 def test_spans_as_a_dataframe() -> None:
     agent()
     frame = spanlog.search_spans(filter_string="span.type = 'CHAT_MODEL'")
@@ -106,6 +109,7 @@ def test_spans_as_a_dataframe() -> None:
     assert list(spanlog.search_spans(filter_string="span.name = 'x'").columns) == [*frame.columns]
 
 
+@pytest.mark.stores
 def test_each_call_counts_once_in_a_traces_tokens_whenever_it_is_written() -> None:
     id_ = agent()
     late = spanlog.start_span_no_context("agent", start_time_ns=1)
@@ -127,6 +131,7 @@ def test_each_call_counts_once_in_a_traces_tokens_whenever_it_is_written() -> No
     assert [trace.info.trace_id for trace in order] == [id_, late.trace_id]
 
 
+@pytest.mark.stores
 def test_a_count_beyond_all_bounds_does_not_lose_the_span() -> None:
     with spanlog.start_span("a", attributes={"gen_ai.usage.input_tokens": 10**30}):
         pass

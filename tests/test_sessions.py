@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import spanlog
+
+pytestmark = pytest.mark.stores
 
 SECOND = 1_000_000_000
 

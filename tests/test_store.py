@@ -60,7 +60,10 @@ def python(code: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
     )
 
 
-def test_eight_processes_that_make_and_fill_one_file_at_once_lose_nothing(tmp_path: Path) -> None:
+@pytest.mark.stores
+def test_eight_processes_that_make_and_fill_one_store_at_once_lose_nothing(
+    tmp_path: Path, tracking_uri: str
+) -> None:
     code = """
 import sys, time
 import spanlog, spanlog.store.sql
@@ -72,16 +75,22 @@ for i in range(500):
     if i % 50 == 0: spanlog.flush()
 """
     (tmp_path / "new").mkdir()
+    if "://" not in tracking_uri:
+        tracking_uri = str(tmp_path / "new" / "spanlog.db")
+    environment = {**os.environ, "SPANLOG_TRACKING_URI": tracking_uri}
     start = str(time.time() + 3)
     command = [sys.executable, "-c", code, start]
     processes = [
-        subprocess.Popen(command, cwd=tmp_path / "new", stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         for _ in range(8)
     ]
     assert [process.communicate(timeout=60)[1] for process in processes] == [""] * 8
-    db = sqlite3.connect(tmp_path / "new" / "spanlog.db")
-    assert db.execute("SELECT count(*) FROM traces WHERE state = 'OK'").fetchone() == (4000,)
-    assert db.execute("SELECT count(*) FROM spans WHERE end_time_ns > 0").fetchone() == (8000,)
+    spanlog.set_tracking_uri(tracking_uri)
+    with current_store()._transaction(reads=True) as db:
+        ended = "SELECT count(*) FROM traces WHERE state = 'OK'"
+        assert db.exec_driver_sql(ended).scalar_one() == 4000
+        ended = "SELECT count(*) FROM spans WHERE end_time_ns > 0"
+        assert db.exec_driver_sql(ended).scalar_one() == 8000
 
 
 def test_a_deleted_file_is_made_anew(tmp_path: Path, traces: Traces) -> None:
@@ -254,6 +263,7 @@ print(len(spanlog.search_traces(return_type='list')))
     assert err.count("cannot open the trace store sqlite:////proc/x.db") == 1
 
 
+@pytest.mark.stores
 def test_traces_belong_to_the_experiment_that_is_set_when_they_begin(traces: Traces) -> None:
     record("in default")
     made = spanlog.set_experiment("mine")
@@ -272,6 +282,7 @@ def test_traces_belong_to_the_experiment_that_is_set_when_they_begin(traces: Tra
         spanlog.set_experiment()
 
 
+@pytest.mark.stores
 def test_a_tag_set_from_outside_is_not_reverted_by_the_running_trace(one_trace: Any) -> None:
     with spanlog.start_span("root") as root:
         spanlog.update_current_trace(tags={"stage": "draft", "kept": "1"})
@@ -283,6 +294,7 @@ def test_a_tag_set_from_outside_is_not_reverted_by_the_running_trace(one_trace: 
     assert one_trace().info.tags == {"stage": "final", "kept": "1", "more": "2"}
 
 
+@pytest.mark.stores
 def test_tags_are_set_and_deleted(one_trace: Any) -> None:
     id_ = record()
     for value in ("1", "2", 'quote " \udcff \x00'):
@@ -296,6 +308,7 @@ def test_tags_are_set_and_deleted(one_trace: Any) -> None:
         spanlog.set_trace_tag("nope", "k", "v")
 
 
+@pytest.mark.stores
 def test_traces_are_deleted_by_id_age_number_and_experiment(traces: Traces) -> None:
     ids = []
     for n in range(6):

@@ -48,10 +48,15 @@ def fix_tracking_uri() -> None:
 
 
 def database_url(uri: str) -> str:
-    """Return the database URL that a tracking URI means: a bare path is a SQLite file."""
+    """Return the database URL that a tracking URI means.
+
+    A bare path is a SQLite file; a PostgreSQL URL that names no driver means psycopg.
+    """
     scheme, found, rest = uri.partition("://")
     if not found:
         return f"sqlite:///{Path(uri).expanduser().absolute()}"
     if scheme == "sqlite" and rest.startswith("/") and rest not in ("/", "/:memory:"):
         return f"sqlite:///{Path(rest[1:]).expanduser().absolute()}"
+    if scheme in ("postgres", "postgresql"):
+        return f"postgresql+psycopg://{rest}"
     return uri

@@ -23,7 +23,8 @@ def put(connection: sa.Connection, assessment: Assessment) -> None:
     """
     if assessment.span_id is not None:
         query = sa.select(spans.c.span_id).where(
-            spans.c.trace_id == assessment.trace_id, spans.c.span_id == assessment.span_id
+            spans.c.trace_id == assessment.trace_id,
+            spans.c.span_id == storable(assessment.span_id),
         )
         if connection.scalar(query) is None:
             raise StoreError(f"trace {assessment.trace_id} has no span {assessment.span_id!r}")
@@ -40,7 +41,8 @@ def get(connection: sa.Connection, trace_id: str, assessment_id: str) -> Assessm
         StoreError: There is none with that id.
     """
     query = sa.select(assessments).where(
-        assessments.c.trace_id == trace_id, assessments.c.assessment_id == assessment_id
+        assessments.c.trace_id == storable(trace_id),
+        assessments.c.assessment_id == storable(assessment_id),
     )
     row = connection.execute(query).mappings().first()
     if row is None:

@@ -26,6 +26,10 @@ def prepare(connection: Connection) -> None:
     Raises:
         StoreError: The tables there are not ours, or those of a later spanlog.
     """
+    if connection.dialect.name == "postgresql":
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+        if encoding != "UTF8":
+            raise StoreError(f"its encoding is {encoding} and must be UTF8")
     there = set(inspect(connection).get_table_names())
     if schema_version.name not in there:
         if there & set(schema.metadata.tables):

@@ -1,4 +1,4 @@
-"""The SQL store: traces in SQLite by default, through SQLAlchemy Core."""
+"""The SQL store: traces in SQLite or PostgreSQL, through SQLAlchemy Core."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from spanlog.entities import (
 )
 from spanlog.recorder import Unavailable
 from spanlog.store import StoreError, assessed, fulltext
-from spanlog.store.filters import Filter, Order
+from spanlog.store.filters import Filter, FilterError, Order
 from spanlog.store.migrations import prepare
 from spanlog.store.processes import is_gone
 from spanlog.store.rows import (
@@ -65,6 +65,10 @@ if TYPE_CHECKING:
     from spanlog.assessments import Assessment
     from spanlog.spans import LiveSpan, Span, TraceRecord
 
+# What a PostgreSQL URL may say otherwise.
+_POSTGRESQL = {"connect_timeout": "5", "client_encoding": "utf8"}
+# One lock of a PostgreSQL database is ours: those that write share it.
+_LOCK = 0x5350414E  # "SPAN"
 # SQLite itself waits so long for another process's transaction, in seconds; then we let others in
 # this process have their turn, and try again.
 _BUSY = 0.2
@@ -98,7 +102,8 @@ class SqlStore:
             )
             self.name = parsed.render_as_string(hide_password=True)
             self._engine = sa.create_engine(parsed, **_options(parsed))
-            self._reader = self._engine.execution_options(spanlog_reads=True)
+            self._reader = self._engine.execution_options(spanlog="reads")
+            self._alone = self._engine.execution_options(spanlog="alone")
             in_file = self._engine.dialect.name == "sqlite" and not self._in_memory
             self._path = parsed.database if in_file else None
             _configure(self._engine)
@@ -108,6 +113,7 @@ class SqlStore:
                 for table in (spans, trace_tags, trace_metadata)
             )
             self._traces = Upsert(self._engine, upsert_trace(insert))
+            self._new_experiment = insert(experiments).on_conflict_do_nothing()
             self._attachments = insert(attachments).on_conflict_do_nothing()
             self._links = insert(trace_attachments).on_conflict_do_nothing()
             with self._transaction():
@@ -121,8 +127,8 @@ class SqlStore:
             self._engine.dispose()
 
     @contextmanager
-    def _transaction(self, *, reads: bool = False) -> Generator[sa.Connection]:
-        """Write under one transaction, or read one consistent state."""
+    def _transaction(self, *, reads: bool = False, alone: bool = False) -> Generator[sa.Connection]:
+        """Write under one transaction, alone if need be, or read one consistent state."""
         end = time.monotonic() + _PATIENCE
         while True:
             with self._gate, self._turn, ExitStack() as stack:
@@ -131,7 +137,8 @@ class SqlStore:
                     if fresh:  # for the first time, or the file was deleted or replaced
                         self.close()
                         self._experiments.clear()
-                    engine = self._reader if reads and not fresh else self._engine
+                    engine = self._reader if reads else self._engine
+                    engine = self._alone if alone or fresh else engine
                     connection = stack.enter_context(engine.connect())
                     stack.enter_context(connection.begin())
                 except exc.OperationalError as error:
@@ -146,6 +153,15 @@ class SqlStore:
                         self._prepared = _identity(self._path)
                     return
             time.sleep(0.005)
+
+    @contextmanager
+    def _search(self) -> Generator[sa.Connection]:
+        """Read one consistent state as a filter says, which a database may not understand."""
+        try:
+            with self._transaction(reads=True) as connection:
+                yield connection
+        except exc.DataError as error:  # regular expressions are of each database's own kind
+            raise FilterError(f"{self.name} cannot search for this: {error.orig}") from error
 
     # Writing.
 
@@ -170,14 +186,15 @@ class SqlStore:
                     for name in {r.experiment for r in records}
                 }
                 rows = [trace_row(r, ids[r.experiment], roots.get(r.trace_id)) for r in records]
+                rows.sort(key=itemgetter(0))  # so two that write the same ones cannot deadlock
                 self._traces.run(connection, rows)
                 self._spans.run(connection, span_rows)
-                fulltext.add(connection, [row[:2] for row in span_rows])
+                fulltext.add(connection, span_rows)
                 self._tags.run(connection, pair_rows(tags))
                 self._facts.run(connection, pair_rows(facts))
                 self._attach(connection, attached)
         except (exc.DBAPIError, OSError) as error:
-            if isinstance(error, _POISON):
+            if _is_poison(error):
                 raise
             reason = getattr(error, "orig", None) or error
             raise Unavailable(f"the trace store {self.name} cannot be written: {reason}") from error
@@ -191,7 +208,7 @@ class SqlStore:
                 record.tags.setdefault(key, now)
 
     def _attach(self, connection: sa.Connection, attached: Attached) -> None:
-        for chunk in _chunks(list(attached.contents)):
+        for chunk in _chunks(sorted(attached.contents)):
             known = sa.select(attachments.c.sha256).where(attachments.c.sha256.in_(chunk))
             there = set(connection.scalars(known))
             for sha256 in chunk:
@@ -208,7 +225,7 @@ class SqlStore:
         Raises:
             StoreError: It is not there.
         """
-        query = sa.select(attachments.c.content).where(attachments.c.sha256 == sha256)
+        query = sa.select(attachments.c.content).where(attachments.c.sha256 == storable(sha256))
         with self._transaction(reads=True) as connection:
             found: bytes | None = connection.scalar(query)
         if found is None:
@@ -220,8 +237,9 @@ class SqlStore:
         if known is None:
             known = _find_experiment(connection, name)
         if known is None:
-            made = connection.execute(sa.insert(experiments).values(name=storable(name)))
-            known = int(made.inserted_primary_key[0])  # type: ignore[index]
+            connection.execute(self._new_experiment, {"name": storable(name)})
+            known = _find_experiment(connection, name)
+        assert known is not None
         return known
 
     def experiment(self, name: str | None = None, experiment_id: str | None = None) -> Experiment:
@@ -306,7 +324,7 @@ class SqlStore:
             raise StoreError(f"trace {trace_id} has no tag {key!r}")
 
     def _must_exist(self, connection: sa.Connection, trace_id: str) -> None:
-        query = sa.select(traces.c.trace_id).where(traces.c.trace_id == trace_id)
+        query = sa.select(traces.c.trace_id).where(traces.c.trace_id == storable(trace_id))
         if connection.scalar(query) is None:
             raise StoreError(f"there is no trace {trace_id!r} in {self.name}")
 
@@ -353,7 +371,7 @@ class SqlStore:
             query = query.where(_in_experiments([experiment_id]))
         if max_timestamp_millis is not None:
             query = query.where(traces.c.request_time <= max_timestamp_millis)
-        with self._transaction() as connection:
+        with self._transaction(alone=True) as connection:
             doomed = list(connection.scalars(query))
             if trace_ids is not None:
                 wanted = set(trace_ids)
@@ -376,7 +394,7 @@ class SqlStore:
         """Return a trace, or None."""
         self._note_interrupted()
         with self._transaction(reads=True) as connection:
-            query = sa.select(traces).where(traces.c.trace_id == trace_id)
+            query = sa.select(traces).where(traces.c.trace_id == storable(trace_id))
             found = self._load(connection, connection.execute(query).mappings().all())
         return found[0] if found else None
 
@@ -405,7 +423,7 @@ class SqlStore:
         if max_results is not None:
             query = query.limit(max_results + 1)  # one more tells whether there is a next page
         self._note_interrupted()
-        with self._transaction(reads=True) as connection:
+        with self._search() as connection:
             rows = connection.execute(_narrowed(connection, query, where)).mappings().all()
             page = rows[:max_results]
             token = order.token(page[-1]) if page and len(rows) > len(page) else None
@@ -433,7 +451,7 @@ class SqlStore:
         )
         self._note_interrupted()
         found: dict[str, list[Trace]] = {}
-        with self._transaction(reads=True) as connection:
+        with self._search() as connection:
             names = list(connection.scalars(_narrowed(connection, latest, where)))
             for chunk in _chunks(names):
                 query = sa.select(traces).select_from(joined)
@@ -458,7 +476,7 @@ class SqlStore:
         query = order.apply(query, page_token)
         if max_results is not None:
             query = query.limit(max_results + 1)
-        with self._transaction(reads=True) as connection:
+        with self._search() as connection:
             rows = connection.execute(_narrowed(connection, query, where)).mappings().all()
         page = rows[:max_results]
         token = order.token(page[-1]) if page and len(rows) > len(page) else None
@@ -484,7 +502,7 @@ class SqlStore:
             .order_by(spans.c.trace_id, spans.c.start_time_ns)
         )
         self._note_interrupted()
-        with self._transaction(reads=True) as connection:
+        with self._search() as connection:
             found = connection.execution_options(yield_per=_IN_CHUNK).execute(query)
             of_trace = itemgetter("trace_id", "trace_state", "trace_name")
             for (_, state, name), rows in groupby(found.mappings(), of_trace):
@@ -530,7 +548,7 @@ class SqlStore:
             named = connection.scalars(sa.select(traces.c.process).where(running).distinct())
             gone = [process for process in named if process and is_gone(process)]
         if gone:
-            with self._transaction() as connection:
+            with self._transaction(alone=True) as connection:
                 connection.execute(
                     sa.update(traces)
                     .where(running, traces.c.process.in_(gone))
@@ -617,12 +635,22 @@ _POISON = (
 )
 
 
+# What SQLSTATE calls a limit of the program: a key that is too long, say.
+_TOO_MUCH = "54"
+
+
+def _is_poison(error: Exception) -> bool:
+    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    return isinstance(error, _POISON) or state.startswith(_TOO_MUCH)
+
+
 def _refusal(url: str, error: Exception) -> str:
     """Return what to tell whoever named a store that cannot be opened."""
     reason = getattr(error, "orig", None) or error
     advice = "Give a path that can be written, or a database URL,"
     if isinstance(error, ModuleNotFoundError):
-        advice = f"Install the driver (pip install {error.name}), or give a path"
+        package = "'spanlog[postgres]'" if error.name == "psycopg" else error.name
+        advice = f"Install the driver (pip install {package}), or give a path"
     with suppress(Exception):
         url = sa.make_url(url).render_as_string(hide_password=True)
     return (
@@ -664,6 +692,9 @@ def _in_memory(url: sa.URL) -> bool:
 
 
 def _options(url: sa.URL) -> dict[str, Any]:
+    if url.get_backend_name() == "postgresql":
+        said = {name: value for name, value in _POSTGRESQL.items() if name not in url.query}
+        return {"connect_args": said, "pool_pre_ping": True}
     if url.get_backend_name() != "sqlite":
         return {}
     options: dict[str, Any] = {"connect_args": {"timeout": _BUSY, "check_same_thread": False}}
@@ -671,9 +702,29 @@ def _options(url: sa.URL) -> dict[str, Any]:
 
 
 def _configure(engine: sa.Engine) -> None:
-    """Set SQLite up for several processes: a write-ahead log, and writers that queue up."""
-    if engine.dialect.name != "sqlite":
-        return
+    """Set a database up for several processes."""
+    if engine.dialect.name == "sqlite":
+        _configure_sqlite(engine)
+    elif engine.dialect.name == "postgresql":
+        _configure_postgresql(engine)
+
+
+def _configure_postgresql(engine: sa.Engine) -> None:
+    """Have writers go side by side, but not beside one that must be alone."""
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: sa.Connection) -> None:
+        how = connection.get_execution_options().get("spanlog")
+        if how == "reads":
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return
+        patience = sa.func.set_config("lock_timeout", str(int(_PATIENCE * 1000)), True)
+        lock = "pg_advisory_xact_lock" + ("" if how == "alone" else "_shared")
+        connection.execute(sa.select(patience, getattr(sa.func, lock)(_LOCK)))
+
+
+def _configure_sqlite(engine: sa.Engine) -> None:
+    """Have a write-ahead log, and writers that queue up."""
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _record: object) -> None:
@@ -686,7 +737,7 @@ def _configure(engine: sa.Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def begun(connection: sa.Connection) -> None:
-        reads = connection.get_execution_options().get("spanlog_reads")
+        reads = connection.get_execution_options().get("spanlog") == "reads"
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
@@ -701,13 +752,14 @@ def _find_experiment(connection: sa.Connection, name: str) -> int | None:
 
 def _in_experiments(ids: Iterable[str]) -> Any:
     """Return the condition that a trace belongs to one of some experiments."""
-    return traces.c.experiment_id.in_([int(id_) for id_ in ids if str(id_).isdecimal()])
+    numbers = [int(id_) for id_ in ids if str(id_).isdecimal()]
+    return traces.c.experiment_id.in_([number for number in numbers if number < 2**31])
 
 
 def _narrowed(connection: sa.Connection, query: sa.Select[Any], where: Filter) -> sa.Select[Any]:
     """Return a query of traces, told which few they are where the filter's parts say so.
 
-    SQLite does not know what is rare. Where a part of a filter fits few traces, they are found
+    A database does not know what is rare. Where a part of a filter fits few traces, they are found
     through its index; where it fits many, they are soon met on the way through all.
     """
     for source in where.sources:

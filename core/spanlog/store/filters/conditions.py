@@ -7,6 +7,7 @@ that are joined by AND are about one and the same span; NOT says that there is n
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Iterator
@@ -167,7 +168,7 @@ class _Compiler:
         name, symbol = comparison.name, comparison.operator
         if symbol in _PATTERNS:
             self._complain(f"{name.text} is a number, which {symbol} does not take", name.start)
-        numbers = [self._number(name.text, written) for written in comparison.values]
+        numbers = [_bound(self._number(name.text, written)) for written in comparison.values]
         return _compare(symbol, value, numbers)
 
     def _number(self, name: str, written: Value) -> float:
@@ -188,7 +189,7 @@ class _Compiler:
         if symbol == "IS NULL":
             return sa.and_(value.number.is_(None), value.text.is_(None))
         text = self._of_text(comparison, value.text)
-        numbers = [n for n in map(_number, comparison.values) if n is not None]
+        numbers = [_bound(n) for n in map(_number, comparison.values) if n is not None]
         if numbers and symbol not in _PATTERNS:
             number = _compare(symbol, value.number, numbers)
         else:  # a number fits no pattern, and is equal to nothing that is none
@@ -202,7 +203,7 @@ class _Compiler:
             except (re.error, OverflowError, RecursionError) as error:
                 self._complain(f"not a regular expression: {error}", comparison.values[0].start)
             return value.regexp_match(pattern)
-        like = value.like if comparison.operator == "LIKE" else value.ilike
+        like = value.like if comparison.operator == "LIKE" else _WithCases(value).ilike
         return like(pattern.replace("\\", "\\\\"), escape="\\")
 
     def _of_content(self, comparison: Comparison, found: Field) -> Any:
@@ -249,6 +250,24 @@ def _(element: Any, compiler: Any, **how: Any) -> str:
     return f"+{compiler.process(element.clauses, **how)}"
 
 
+class _WithCases(FunctionElement[Any]):
+    """A text whose letters have cases: PostgreSQL's come from the language of the database."""
+
+    inherit_cache = True
+    name = "with_cases"
+    type = sa.String()
+
+
+@compiles(_WithCases)
+def _(element: Any, compiler: Any, **how: Any) -> str:
+    return str(compiler.process(element.clauses, **how))
+
+
+@compiles(_WithCases, "postgresql")
+def _(element: Any, compiler: Any, **how: Any) -> str:
+    return f'({compiler.process(element.clauses, **how)}) COLLATE "default"'
+
+
 def _compare(symbol: str, value: Any, others: Sequence[Any]) -> Any:
     if symbol == "IS NULL":
         return value.is_(None)
@@ -258,6 +277,14 @@ def _compare(symbol: str, value: Any, others: Sequence[Any]) -> Any:
 def _number(written: Value) -> float | None:
     """Return the number that a value spells, or None."""
     try:
-        return float(written.text)
+        number = float(written.text)
     except ValueError:
         return None
+    return None if math.isnan(number) else number
+
+
+def _bound(number: float) -> Any:
+    """Return a number as a parameter, whole if it is: indexes of whole numbers know no others."""
+    if number.is_integer() and abs(number) < 2**63:
+        return sa.literal(int(number), sa.BigInteger)
+    return sa.literal(number, sa.Double)

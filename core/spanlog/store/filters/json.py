@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -61,6 +62,31 @@ def _(element: Any, compiler: Any, **how: Any) -> str:
         (kind.not_in(_literals("integer", "real")), sa.cast(value, sa.Text)),
     )
     return str(compiler.process(text, **how))
+
+
+@compiles(_Number, "postgresql")
+def _(element: Any, compiler: Any, **how: Any) -> str:
+    kind, value = _postgresql(element)
+    number = sa.case((kind == sa.literal_column("'number'"), sa.cast(value, sa.Double)))
+    return str(compiler.process(number, **how))
+
+
+@compiles(_Text, "postgresql")
+def _(element: Any, compiler: Any, **how: Any) -> str:
+    kind, value = _postgresql(element)
+    text = sa.case((kind != sa.literal_column("'number'"), value))
+    return str(compiler.process(sa.collate(text, "C"), **how))
+
+
+def _postgresql(element: FunctionElement[Any]) -> tuple[Any, Any]:
+    """Return the PostgreSQL expressions of what a member is and of its value as text."""
+    document, key = element.clauses
+    # Of all that JSON can hold, zero characters cannot be read.
+    readable = sa.func.replace(
+        document, sa.literal_column(r"'\u0000'"), sa.literal_column(r"'\ufffd'")
+    )
+    parsed = sa.cast(readable, postgresql.JSON)
+    return sa.func.json_typeof(parsed.op("->")(key)), parsed.op("->>", return_type=sa.Text())(key)
 
 
 def _literals(*texts: str) -> list[Any]:

@@ -105,7 +105,7 @@ def parse_order(order_by: Sequence[str], *, of_spans: bool = False) -> Order:
     Raises:
         FilterError: A field or direction is not known.
     """
-    keys = [_key(text, of_spans) for text in order_by]
+    keys = [key for text in order_by for key in _keys(text, of_spans)]
     if of_spans:
         keys += [_Key(spans.c.start_time_ns, True), _Key(spans.c.trace_id, False)]
         keys += [_Key(spans.c.span_id, False)]
@@ -114,7 +114,7 @@ def parse_order(order_by: Sequence[str], *, of_spans: bool = False) -> Order:
     return Order(", ".join(order_by), keys)
 
 
-def _key(text: str, of_spans: bool) -> _Key:
+def _keys(text: str, of_spans: bool) -> list[_Key]:
     name = NAME.match(text.strip())
     if name is None:
         raise FilterError(f"cannot order by {text!r}: expected the name of a field")
@@ -125,16 +125,17 @@ def _key(text: str, of_spans: bool) -> _Key:
         found = find(name[0])
     except KeyError as error:
         raise FilterError(f"cannot order by {text!r}: {error.args[0]}") from None
-    return _Key(_value(name[0], found, of_spans), direction == "DESC")
+    return [_Key(value, direction == "DESC") for value in _values(name[0], found, of_spans)]
 
 
-def _value(name: str, found: Field, of_spans: bool) -> Any:
+def _values(name: str, found: Field, of_spans: bool) -> list[Any]:
+    """Return what a field orders by: of JSON values numbers come before anything else."""
     if found.kind == "content" or (found.rows is spans and not of_spans):
         raise FilterError(f"cannot order by {name}: a trace has many of them")
-    value = found.value
-    if found.kind == "json":
-        value = sa.func.coalesce(value.number, value.text)
-    if found.rows is None or found.rows is spans:
-        return value
-    query = sa.select(value).where(found.rows.c.trace_id == traces.c.trace_id, found.row)
-    return query.limit(1).scalar_subquery()
+    value, rows = found.value, found.rows
+    values = [value.number, value.text] if found.kind == "json" else [value]
+    if rows is None or rows is spans:
+        return values
+    first = sa.select(rows).where(rows.c.trace_id == traces.c.trace_id, found.row)
+    first = first.order_by(*rows.primary_key).limit(1)
+    return [first.with_only_columns(value).scalar_subquery() for value in values]
