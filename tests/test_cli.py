@@ -262,3 +262,23 @@ def test_without_click_and_rich_there_is_one_clear_error(tmp_path: Path) -> None
         status, out, err = run("-c", code.format(missing), "traces", cwd=tmp_path)
         assert (status, out) == (1, "")
         assert err == "the command line needs two more packages: pip install 'spanlog[cli]'\n"
+
+
+def test_what_is_exported_is_imported_into_another_store(
+    three: dict[str, str], tmp_path: Path
+) -> None:
+    file, copy = str(tmp_path / "failed.jsonl.gz"), str(tmp_path / "copy.db")
+    done = cli("export", file, "status = 'ERROR'", "--json")
+    assert (done.exit_code, lines(done)) == (0, [{"exported": 1, "path": file}])
+    for imported, skipped in ((1, 0), (0, 1)):
+        (told,) = lines(cli("import", file, "--store", copy, "--experiment", "x", "--json"))
+        assert told == {"path": file, "imported": imported, "skipped": skipped}
+    (found,) = lines(cli("traces", "--store", copy, "--experiment", "x", "--json"))
+    assert found["trace_id"] == three["b2"]
+    assert cli("export", file, "name = 'none'").exit_code == 1
+    assert cli("import", file, "--store", copy).exit_code == 1
+    (tmp_path / "broken.jsonl").write_text("{}\n")
+    broken = cli("import", str(tmp_path / "broken.jsonl"), "--store", copy)
+    assert (broken.exit_code, "line 1: 'data' is missing" in broken.stderr) == (1, True)
+    for misused in (["export", "a.csv"], ["import", "missing.jsonl"], ["export", file, "name ="]):
+        assert cli(*misused).exit_code == 2

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from spanlog import tracing as tracing
     from spanlog.client import MlflowClient as MlflowClient
     from spanlog.client import TracingClient as TracingClient
+    from spanlog.datasets import create_dataset as create_dataset
+    from spanlog.datasets import delete_dataset as delete_dataset
+    from spanlog.datasets import get_dataset as get_dataset
+    from spanlog.datasets import search_datasets as search_datasets
     from spanlog.decorator import trace as trace
     from spanlog.feedback import delete_assessment as delete_assessment
     from spanlog.feedback import get_assessment as get_assessment
@@ -55,6 +59,8 @@ if TYPE_CHECKING:
     from spanlog.search import search_spans as search_spans
     from spanlog.search import search_traces as search_traces
     from spanlog.search import set_trace_tag as set_trace_tag
+    from spanlog.transfer import export_traces as export_traces
+    from spanlog.transfer import import_traces as import_traces
 
     genai = gemini
     langgraph = langchain
@@ -81,21 +87,27 @@ _HOME = {
     "MlflowClient": "client",
     "TracingClient": "client",
     "autolog": "patching",
+    "create_dataset": "datasets",
     "delete_assessment": "feedback",
+    "delete_dataset": "datasets",
     "delete_trace_tag": "search",
     "delete_traces": "search",
+    "export_traces": "transfer",
     "flush": "fluent",
     "get_active_trace_id": "fluent",
     "get_assessment": "feedback",
     "get_attachment": "search",
     "get_current_active_span": "fluent",
+    "get_dataset": "datasets",
     "get_last_active_trace_id": "fluent",
     "get_trace": "search",
     "get_tracking_uri": "fluent",
+    "import_traces": "transfer",
     "log_assessment": "feedback",
     "log_expectation": "feedback",
     "log_feedback": "feedback",
     "override_feedback": "feedback",
+    "search_datasets": "datasets",
     "search_sessions": "search",
     "search_spans": "search",
     "search_traces": "search",

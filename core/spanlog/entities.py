@@ -42,6 +42,8 @@ __all__ = [
     "AssessmentSourceType",
     "Attachment",
     "ChatMessage",
+    "Dataset",
+    "DatasetRecord",
     "Document",
     "Expectation",
     "Experiment",
@@ -376,3 +378,47 @@ class Session:
 
     def __repr__(self) -> str:
         return f"Session(id={self.id!r})"
+
+
+@dataclass
+class DatasetRecord:
+    """One example of a dataset: a copy of what went into and came out of a trace.
+
+    Args:
+        inputs: What went in.
+        outputs: What came out.
+        expectations: What should have come out: the trace's expectations by their names.
+        trace_id: The trace it was taken from, which may have been deleted since.
+    """
+
+    inputs: Any
+    outputs: Any
+    expectations: dict[str, Any]
+    trace_id: str
+
+
+@dataclass
+class Dataset:
+    """A named set of examples, in the order of the search that found them."""
+
+    dataset_id: str
+    name: str
+    create_time_ms: int
+    records: list[DatasetRecord] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[DatasetRecord]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def to_df(self) -> Any:
+        """Return a DataFrame with a row a record.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        from spanlog.search import frame
+
+        columns = ["inputs", "outputs", "expectations", "trace_id"]
+        return frame([vars(record) for record in self.records], columns, "to_df")

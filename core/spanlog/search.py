@@ -120,7 +120,7 @@ def search_traces(
     found = find(ids, filter_string, max_results, order_by, None, include_spans)
     if kind == "list":
         return found
-    return _frame([_row(trace) for trace in found], _COLUMNS, "search_traces")
+    return frame([_row(trace) for trace in found], _COLUMNS, "search_traces(return_type='pandas')")
 
 
 def find(
@@ -135,7 +135,7 @@ def find(
     where, order = parse_filter(filter_string), parse_order(order_by or ())
     recorder.flush()
     return current_store().search(
-        _experiments(experiment_ids),
+        experiments_or_current(experiment_ids),
         where,
         order,
         max_results,
@@ -171,7 +171,9 @@ def search_spans(
     found = find_spans(experiment_ids, filter_string, max_results, order_by)
     if kind == "list":
         return found
-    return _frame([_span_row(span) for span in found], _SPAN_COLUMNS, "search_spans")
+    return frame(
+        [_span_row(span) for span in found], _SPAN_COLUMNS, "search_spans(return_type='pandas')"
+    )
 
 
 def find_spans(
@@ -185,7 +187,7 @@ def find_spans(
     where = parse_filter(filter_string, of_spans=True)
     order = parse_order(order_by or (), of_spans=True)
     recorder.flush()
-    ids = _experiments(experiment_ids)
+    ids = experiments_or_current(experiment_ids)
     return current_store().search_spans(ids, where, order, max_results, page_token)
 
 
@@ -208,11 +210,11 @@ def search_sessions(
     """
     where = parse_filter(filter_string)
     recorder.flush()
-    ids = _experiments(locations)
+    ids = experiments_or_current(locations)
     return current_store().sessions(ids, where, max_results, include_spans=include_spans)
 
 
-def _experiments(ids: Sequence[str] | None) -> Sequence[str]:
+def experiments_or_current(ids: Sequence[str] | None) -> Sequence[str]:
     """Return the ids of the experiments to look into: those given, or that of the current one."""
     if ids is not None:
         return ids
@@ -228,12 +230,20 @@ def _kind(return_type: str | None) -> str:
     return return_type
 
 
-def _frame(rows: Sequence[dict[str, Any]], columns: Sequence[str], asked: str) -> pd.DataFrame:
+def frame(rows: Sequence[dict[str, Any]], columns: Sequence[str], asked: str) -> pd.DataFrame:
+    """Return rows as a DataFrame.
+
+    Args:
+        rows: The rows.
+        columns: Which columns, in their order.
+        asked: The call that needs it.
+
+    Raises:
+        ImportError: pandas is not installed.
+    """
     pandas = _pandas()
     if pandas is None:
-        raise ImportError(
-            f"{asked}(return_type='pandas') needs pandas: pip install 'spanlog[pandas]'"
-        )
+        raise ImportError(f"{asked} needs pandas: pip install 'spanlog[pandas]'")
     frame: pd.DataFrame = pandas.DataFrame(rows, columns=columns)
     return frame
 

@@ -10,6 +10,8 @@ import rich  # noqa: F401 - every command prints with it: to miss it now gives a
 import spanlog as package
 from spanlog.cli.delete import delete
 from spanlog.cli.demo import demo
+from spanlog.cli.export import export
+from spanlog.cli.import_ import import_
 from spanlog.cli.run import run
 from spanlog.cli.show import show
 from spanlog.cli.stats import stats
@@ -49,5 +51,5 @@ def spanlog() -> None:
     """
 
 
-for _command in (demo, run, traces, show, tail, stats, ui, delete):
+for _command in (demo, run, traces, show, tail, stats, ui, export, import_, delete):
     spanlog.add_command(_command)

@@ -29,7 +29,7 @@ def put(connection: sa.Connection, assessment: Assessment) -> None:
         if connection.scalar(query) is None:
             raise StoreError(f"trace {assessment.trace_id} has no span {assessment.span_id!r}")
     assessment.assessment_id = assessment.assessment_id or f"a-{uuid.uuid4().hex}"
-    connection.execute(sa.insert(assessments).values(_row(assessment)))
+    connection.execute(sa.insert(assessments).values(to_row(assessment)))
     if assessment.overrides:
         _set_valid(connection, assessment.overrides, valid=False)
 
@@ -53,7 +53,7 @@ def get(connection: sa.Connection, trace_id: str, assessment_id: str) -> Assessm
 def replace(connection: sa.Connection, assessment: Assessment) -> None:
     """Write an assessment that is there anew."""
     which = assessments.c.assessment_id == assessment.assessment_id
-    connection.execute(sa.update(assessments).where(which).values(_row(assessment)))
+    connection.execute(sa.update(assessments).where(which).values(to_row(assessment)))
 
 
 def delete(connection: sa.Connection, assessment: Assessment) -> None:
@@ -88,7 +88,8 @@ def read(row: Any) -> Assessment:
     )
 
 
-def _row(assessment: Assessment) -> dict[str, Any]:
+def to_row(assessment: Assessment) -> dict[str, Any]:
+    """Return an assessment as a row."""
     number, text = _comparable(assessment.value)
     error, rationale = assessment.error, assessment.rationale
     return {

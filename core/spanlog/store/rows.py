@@ -16,11 +16,12 @@ from spanlog.spans import Span, SpanEvent
 from spanlog.store.preview import request_preview, response_preview
 from spanlog.store.processes import this_process
 from spanlog.store.schema import COUNTS, SPAN_COUNTS, storable, traces
-from spanlog.store.tally import NOTHING, Tally
+from spanlog.store.tally import LARGEST, NOTHING, Tally, counts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from spanlog.entities import TraceInfo
     from spanlog.spans import LiveSpan, TraceRecord
 
 # Each statement lets go of Python's lock, which a busy program takes 5 ms to give back: so as
@@ -112,11 +113,29 @@ class Attached:
 
 def span_row(span: LiveSpan, attached: Attached) -> tuple[Any, ...]:
     """Return a row in the order of the table's columns."""
-    ended, events = span.end_time_ns, span._events
-    if ended is None:  # what was put off is still its own thread's
-        model, used = None, NOTHING
-    else:
-        model, used = span.model, Tally.count(span)
+    ended = span.end_time_ns is not None
+    # What was put off of an open span is still its own thread's.
+    model, used = (span.model, Tally.count(span)) if ended else (None, NOTHING)
+    inputs = attached.taken_out(span.trace_id, span._inputs)
+    outputs = attached.taken_out(span.trace_id, span._outputs)
+    return _span_row(span, model, used, inputs, outputs, span.end_time_ns if ended else None)
+
+
+def stored_span_row(span: Span) -> tuple[Any, ...]:
+    """Return the row of a span that a store has held before."""
+    texts = (span.inputs_json, span.outputs_json)
+    return _span_row(span, span.model, counts(span), *texts, span.end_time_ns)
+
+
+def _span_row(
+    span: Span,
+    model: str | None,
+    used: Mapping[str, float],
+    inputs: str | None,
+    outputs: str | None,
+    ended: int | None,
+) -> tuple[Any, ...]:
+    events = span._events
     return (
         span.trace_id,
         span.span_id,
@@ -129,8 +148,8 @@ def span_row(span: LiveSpan, attached: Attached) -> tuple[Any, ...]:
         None if model is None else storable(model),
         *map(used.get, SPAN_COUNTS),
         storable(span._message),
-        attached.taken_out(span.trace_id, span._inputs),
-        attached.taken_out(span.trace_id, span._outputs),
+        inputs,
+        outputs,
         capture(span._attributes).decode() if span._attributes else "{}",
         capture([_event(e) for e in list(events)]).decode() if events else "[]",
     )
@@ -168,6 +187,23 @@ def trace_row(record: TraceRecord, experiment: int, root: LiveSpan | None) -> tu
         response and storable(response),
         this_process() if record.own else None,
         *(record.tally.change() if record.tally else _NO_CHANGE),
+    )
+
+
+def stored_trace_row(info: TraceInfo, experiment: int) -> tuple[Any, ...]:
+    """Return the row of a trace that a store has held before."""
+    texts = (info.client_request_id, info.request_preview, info.response_preview)
+    used = {**(info.token_usage or {}), **(info.cost or {})}
+    return (
+        info.trace_id,
+        experiment,
+        None if info.name is None else storable(info.name),
+        info.state.value,
+        info.request_time,
+        info.execution_duration,
+        *(None if text is None else storable(text) for text in texts),
+        None,
+        *(used[name] if abs(used.get(name, LARGEST)) < LARGEST else None for name in COUNTS),
     )
 
 

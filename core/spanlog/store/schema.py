@@ -22,7 +22,7 @@ from sqlalchemy import (
 from spanlog import usage
 from spanlog.capture import safe_str
 
-VERSION = 3
+VERSION = 4
 
 # What model calls use: those of a span that are searched for, and those whose sums a trace has.
 SPAN_COUNTS = ("input_tokens", "output_tokens", "total_tokens", "total_cost")
@@ -167,6 +167,33 @@ trace_attachments = Table(
     Column("trace_id", _STRING, primary_key=True),
     Column("sha256", _STRING, primary_key=True),
     Index("trace_attachments_by_content", "sha256"),
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("dataset_id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("create_time", BigInteger, nullable=False),  # ms since 1970
+)
+
+dataset_records = Table(
+    "dataset_records",
+    metadata,
+    Column("dataset_id", String, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("trace_id", String, nullable=False),
+    Column("inputs", Text),  # JSON, as are the next two
+    Column("outputs", Text),
+    Column("expectations", Text, nullable=False),
+)
+
+dataset_attachments = Table(
+    "dataset_attachments",
+    metadata,
+    Column("dataset_id", String, primary_key=True),
+    Column("sha256", String, primary_key=True),
+    Index("dataset_attachments_by_content", "sha256"),
 )
 
 

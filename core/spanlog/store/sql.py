@@ -22,6 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from spanlog.entities import (
     SESSION,
+    Dataset,
     Experiment,
     PagedList,
     Session,
@@ -31,7 +32,8 @@ from spanlog.entities import (
     TraceState,
 )
 from spanlog.recorder import Unavailable
-from spanlog.store import StoreError, assessed, fulltext
+from spanlog.store import StoreError, assessed, fulltext, golden
+from spanlog.store.bundles import Bundle
 from spanlog.store.filters import Filter, FilterError, Order
 from spanlog.store.migrations import prepare
 from spanlog.store.processes import is_gone
@@ -41,6 +43,8 @@ from spanlog.store.rows import (
     pair_rows,
     read_span,
     span_row,
+    stored_span_row,
+    stored_trace_row,
     trace_row,
     upsert,
     upsert_trace,
@@ -48,6 +52,7 @@ from spanlog.store.rows import (
 from spanlog.store.schema import (
     assessments,
     attachments,
+    dataset_attachments,
     experiments,
     schema_version,
     spans,
@@ -74,6 +79,7 @@ _LOCK = 0x5350414E  # "SPAN"
 _BUSY = 0.2
 _PATIENCE = 5.0
 _IN_CHUNK = 500
+_PAGE = 100
 _FEW = 500
 _OF_TRACE = (spans, trace_tags, trace_metadata, trace_attachments, assessments, traces)
 
@@ -218,6 +224,81 @@ class SqlStore:
         if attached.links:
             rows = [{"trace_id": id_, "sha256": sha256} for id_, sha256 in sorted(attached.links)]
             connection.execute(self._links, rows)
+
+    def restore(self, bundles: Sequence[Bundle]) -> int:
+        """Keep traces with all that belongs to them, as they are; those that are there stay.
+
+        Returns:
+            How many were not there.
+
+        Raises:
+            Unavailable: Nothing was kept.
+        """
+        try:
+            with self._transaction() as connection:
+                return self._restore(connection, bundles)
+        except exc.DBAPIError as error:
+            raise Unavailable(
+                f"the trace store {self.name} cannot be written: {error.orig}"
+            ) from error
+
+    def _restore(self, connection: sa.Connection, bundles: Sequence[Bundle]) -> int:
+        by_id = {b.trace.info.trace_id: b for b in reversed(bundles)}
+        there = sa.select(traces.c.trace_id).where(traces.c.trace_id.in_(list(by_id)))
+        for trace_id in list(connection.scalars(there)):
+            del by_id[trace_id]
+        new = [b for b in bundles if by_id.get(b.trace.info.trace_id) is b]
+        ids = {name: self._experiment_id(connection, name) for name in {b.experiment for b in new}}
+        rows = [stored_trace_row(b.trace.info, ids[b.experiment]) for b in new]
+        span_rows = [stored_span_row(span) for b in new for span in b.trace.data.spans]
+        self._traces.run(connection, rows)
+        self._spans.run(connection, span_rows)
+        fulltext.add(connection, [row[:2] for row in span_rows])
+        self._tags.run(connection, [row for b in new for row in b.tags])
+        self._facts.run(connection, [row for b in new for row in b.metadata])
+        for said in (said for b in new for said in b.trace.info.assessments):
+            connection.execute(sa.insert(assessments).values(assessed.to_row(said)))
+        attached = Attached()
+        for bundle in bundles:  # a trace that is new may have what came with one that is not
+            attached.contents.update(bundle.contents)
+        attached.links.update((b.trace.info.trace_id, sha) for b in new for sha in b.attachments)
+        self._attach(connection, attached)
+        return len(new)
+
+    def bundles(
+        self,
+        experiment_ids: Sequence[str],
+        where: Filter,
+        order: Order,
+        max_results: int | None = None,
+    ) -> Iterator[Bundle]:
+        """Go through the traces that fit a filter, each with all that belongs to it.
+
+        However many there are, a page of them is in memory. Content comes with the first trace
+        that has it.
+        """
+        names = {experiment.experiment_id: experiment.name for experiment in self.experiments()}
+        left, token, come = max_results, None, set[str]()
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(_PAGE, left)
+            page = self.search(experiment_ids, where, order, size, token)
+            with self._transaction(reads=True) as connection:
+                ids = [trace.info.trace_id for trace in page]
+                links = _by_trace(connection, trace_attachments, ids, trace_attachments.c.sha256)
+            for trace in page:
+                has = [row["sha256"] for row in links.get(trace.info.trace_id, ())]
+                contents = {sha256: self.attachment(sha256) for sha256 in has if sha256 not in come}
+                come.update(has)
+                yield Bundle(trace, names[trace.info.experiment_id], has, contents)
+            token, left = page.token, None if left is None else left - len(page)
+            if token is None:
+                return
+
+    def has_attachment(self, sha256: str) -> bool:
+        """Say whether binary content is there."""
+        query = sa.select(attachments.c.sha256).where(attachments.c.sha256 == sha256)
+        with self._transaction(reads=True) as connection:
+            return connection.scalar(query) is not None
 
     def attachment(self, sha256: str) -> bytes:
         """Return binary content by its SHA-256.
@@ -382,11 +463,33 @@ class SqlStore:
                 for table in _OF_TRACE:
                     connection.execute(sa.delete(table).where(table.c.trace_id.in_(chunk)))
             if doomed:
-                used = sa.select(trace_attachments.c.sha256).where(
-                    trace_attachments.c.sha256 == attachments.c.sha256
-                )
-                connection.execute(sa.delete(attachments).where(~used.exists()))
+                _let_go_of_content(connection)
         return len(doomed)
+
+    def keep(self, name: str, found: Sequence[Trace]) -> Dataset:
+        """Keep copies of what went into and came out of traces as a dataset.
+
+        Raises:
+            StoreError: There is one of that name.
+        """
+        with self._transaction() as connection:
+            return golden.put(connection, name, found)
+
+    def datasets(self, name: str | None = None) -> list[Dataset]:
+        """Return the dataset of a name, if there is one, or all, the oldest first."""
+        with self._transaction(reads=True) as connection:
+            return golden.get(connection, name)
+
+    def delete_dataset(self, name: str) -> None:
+        """Delete a dataset.
+
+        Raises:
+            StoreError: There is none of that name.
+        """
+        with self._transaction() as connection:
+            if not golden.delete(connection, name):
+                raise StoreError(f"there is no dataset {name!r} in {self.name}")
+            _let_go_of_content(connection)
 
     # Reading.
 
@@ -754,6 +857,16 @@ def _in_experiments(ids: Iterable[str]) -> Any:
     """Return the condition that a trace belongs to one of some experiments."""
     numbers = [int(id_) for id_ in ids if str(id_).isdecimal()]
     return traces.c.experiment_id.in_([number for number in numbers if number < 2**31])
+
+
+def _let_go_of_content(connection: sa.Connection) -> None:
+    """Delete the binary content that nothing has any more."""
+    column = attachments.c.sha256
+    used = [
+        sa.select(table.c.sha256).where(table.c.sha256 == column).exists()
+        for table in (trace_attachments, dataset_attachments)
+    ]
+    connection.execute(sa.delete(attachments).where(~sa.or_(*used)))
 
 
 def _narrowed(connection: sa.Connection, query: sa.Select[Any], where: Filter) -> sa.Select[Any]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from spanlog.spans import LiveSpan, Span
 
 NOTHING: Mapping[str, float] = {}
-_LARGEST = 2**53  # every database has room for it, and every float tells it from its neighbours
+LARGEST = 2**53  # every database has room for it, and every float tells it from its neighbours
 
 
 def counts(span: Span) -> Mapping[str, float]:
@@ -20,7 +20,7 @@ def counts(span: Span) -> Mapping[str, float]:
     found = usage.read(span._attributes) if span._attributes else None
     if found is None:
         return NOTHING
-    known = {name: count for name, count in found.items() if abs(count) < _LARGEST}
+    known = {name: count for name, count in found.items() if abs(count) < LARGEST}
     return {**known, **(span.cost or NOTHING)}
 
 

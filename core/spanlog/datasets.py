@@ -1,0 +1,65 @@
+"""Golden sets: what a search found, kept under a name to test programs with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spanlog import config
+from spanlog.search import find
+from spanlog.store import StoreError, current_store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spanlog.entities import Dataset
+
+
+def create_dataset(
+    name: str,
+    experiment_ids: Sequence[str] | None = None,
+    filter_string: str | None = None,
+    max_results: int | None = None,
+    order_by: Sequence[str] | None = None,
+) -> Dataset:
+    """Keep what a search finds: inputs, outputs and expectations of each trace.
+
+    They are copies: they stay as they are when the traces change or are deleted.
+
+    Args:
+        name: What it shall be called.
+        experiment_ids: Of which experiments; of the current one by default.
+        filter_string: Which traces, in the language of `search_traces`.
+        max_results: How many at most; all by default.
+        order_by: In which order; the newest first by default.
+
+    Raises:
+        FilterError: The filter or the order does not parse.
+        StoreError: There is a dataset of that name.
+    """
+    found = find(experiment_ids, filter_string, max_results, order_by)
+    return current_store().keep(name, found)
+
+
+def get_dataset(name: str) -> Dataset:
+    """Return a dataset by its name.
+
+    Raises:
+        StoreError: There is none.
+    """
+    for found in current_store().datasets(name):
+        return found
+    raise StoreError(f"there is no dataset {name!r} in {config.tracking_uri}")
+
+
+def search_datasets() -> list[Dataset]:
+    """Return all datasets, the oldest first."""
+    return current_store().datasets()
+
+
+def delete_dataset(name: str) -> None:
+    """Delete a dataset.
+
+    Raises:
+        StoreError: There is none of that name.
+    """
+    current_store().delete_dataset(name)
