@@ -7,7 +7,7 @@ import threading
 
 import pytest
 import spanlog
-from spanlog import context
+from spanlog import context, safety
 from spanlog.spans import LiveSpan
 
 
@@ -240,3 +240,19 @@ def test_a_span_goes_under_the_innermost_of_what_is_current_and_what_frameworks_
             "after it": {},
         }
     }
+
+
+def test_a_framework_that_cannot_be_asked_costs_no_call_and_no_span(one_trace, monkeypatch):
+    def changed():
+        raise AttributeError("of another version")
+
+    @spanlog.trace
+    def work():
+        with spanlog.start_span("inner"):
+            return 1
+
+    monkeypatch.setattr(safety, "strict", False)
+    monkeypatch.setattr(context, "RESOLVERS", [changed])
+    assert work() == 1
+    outer, inner = one_trace().data.spans
+    assert inner.parent_id == outer.span_id

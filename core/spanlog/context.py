@@ -11,6 +11,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from spanlog.safety import report
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
@@ -58,7 +60,10 @@ def current_span() -> LiveSpan | None:
     """Return the span that a new span goes under."""
     span = open_span(CURRENT.get())
     for resolve in RESOLVERS:
-        span = innermost(open_span(resolve()), span)
+        try:
+            span = innermost(open_span(resolve()), span)
+        except Exception as error:  # noqa: BLE001, PERF203 - the guard: a framework may change
+            report(error, "asking a framework what is current")
     return span
 
 
