@@ -6,8 +6,10 @@ import asyncio
 import copy
 import gc
 import importlib.util
+import json
 import textwrap
 import threading
+import weakref
 from collections import Counter
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -349,6 +351,27 @@ def test_a_streamed_answer_is_open_until_it_was_read_closed_or_dropped(
     assert len(root.outputs["source_nodes"]) == 2 if root.outputs else end == "never begun"
     assert root.attributes.get("spanlog.stream.completed", True) is (end == "read")
     assert asked.info.state == "OK"
+
+
+def test_what_was_read_of_a_stream_is_kept_when_it_is_collected_in_a_cycle(
+    model: Callable[..., Model], traces: Callable[[], list[Trace]]
+) -> None:
+    spanlog.llama_index.autolog()
+
+    class Held:
+        """Goes with the stream, and has all written before the stream's own code ends."""
+
+    for ask in ("stream_chat", "stream_complete"):
+        said = [ChatMessage(content="Hi")] if ask == "stream_chat" else "Hi"
+        stream = getattr(model("long"), ask)(said)
+        read = [next(stream).delta for _ in range(3)]
+        held: Any = Held()
+        held.itself, held.stream = held, stream
+        weakref.finalize(held, spanlog.flush)
+        del held, stream
+        gc.collect()
+        (trace, *_) = traces()
+        assert "".join(read).strip() in json.dumps(trace.data.spans[0].outputs)
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])

@@ -324,9 +324,13 @@ def _processes(wrapped: Callable[..., Any], model: Any, args: Any, kwargs: Any) 
 
 def _finalizes_typed(wrapped: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> Any:
     """Take the reply of a model whose class speaks in DSPy's own types."""
-    reply = Call(None, args, kwargs).argument(1, "response")
-    _told(current_span(), reply, cached=reply.cache_hit, cost=reply.cost)
+    _typed(Call(None, args, kwargs).argument(1, "response"))
     return wrapped(*args, **kwargs)
+
+
+@guarded
+def _typed(reply: Any) -> None:
+    _told(current_span(), reply, cached=reply.cache_hit, cost=reply.cost)
 
 
 def _finalizes(wrapped: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> Any:

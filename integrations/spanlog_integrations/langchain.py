@@ -17,6 +17,7 @@ from spanlog.capture import capture
 from spanlog.context import RESOLVERS, current_span
 from spanlog.entities import SpanType
 from spanlog.patching import Call, Hook, Integration, Recording, Target, records
+from spanlog.safety import guarded
 from spanlog.spans import LiveSpan
 
 from spanlog_integrations import _langchain_data as data
@@ -65,10 +66,8 @@ def _llm_start(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any
     if ours not in manager.handlers:
         return wrapped(*args, **kwargs)
 
-    async def start() -> Any:
-        others = copy.copy(manager)
-        others.handlers = [handler for handler in manager.handlers if handler is not ours]
-        begun = await others.on_llm_start(*args, **kwargs)
+    @guarded
+    def tell(begun: Any) -> None:
         call = Call(manager, args, kwargs)
         told = {name: held for name, held in kwargs.items() if name not in _STARTED}
         for run, prompt in zip(begun, call.argument(1, "prompts"), strict=False):
@@ -82,6 +81,12 @@ def _llm_start(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any
                 metadata=manager.metadata,
                 **told,
             )
+
+    async def start() -> Any:
+        others = copy.copy(manager)
+        others.handlers = [handler for handler in manager.handlers if handler is not ours]
+        begun = await others.on_llm_start(*args, **kwargs)
+        tell(begun)
         return begun
 
     return start()

@@ -101,6 +101,21 @@ def _named(id_: str, by: Any, above: LiveSpan | None) -> tuple[str, str]:
     return ".".join([*owner, _public(method)]).removesuffix(".__call__"), method
 
 
+class _Answer:
+    """A streamed answer that the program reads: what ends with it, and what has been read."""
+
+    def __init__(self) -> None:
+        self.spans: list[_Span] = []
+        self.read: list[str] = []
+
+    def end(self, held: dict[str, Any], error: BaseException | None = None) -> None:
+        """End what waits for it."""
+        while self.spans:
+            span = self.spans.pop(0)
+            span.set_outputs({"response": "".join(self.read).strip(), **_sources(held)})
+            _failed(span, error) if error is not None else span.end()
+
+
 class Spans:
     """What LlamaIndex's dispatcher calls: makes spans of those that it tells of.
 
@@ -110,11 +125,12 @@ class Spans:
 
     def __init__(self) -> None:
         self.open_spans: dict[str, _Span] = {}
-        # Whose stream has been handed out, and not been taken for one that is watched.
-        self._streams: weakref.WeakKeyDictionary[Any, _Span] = weakref.WeakKeyDictionary()
-        # Whose answer is still being read, by the answer's identity; and what has been read of it.
-        self._answers: dict[int, list[_Span]] = {}
-        self._read: dict[int, list[str]] = {}
+        # Whose stream has been handed out, and not been taken for one that is watched; and what
+        # ends the span if it never is.
+        self._streams: weakref.WeakKeyDictionary[Any, tuple[_Span, weakref.finalize[..., Any]]]
+        self._streams = weakref.WeakKeyDictionary()
+        # By the answer's identity.
+        self._answers: dict[int, _Answer] = {}
 
     def __copy__(self) -> Spans:
         return self
@@ -142,7 +158,7 @@ class Spans:
     def span_exit(self, id_: str, instance: Any = None, result: Any = None, **_told: Any) -> None:
         """End a span; one that has handed out a stream ends with that."""
         if id_[:-_UUID].endswith(_READS):
-            self._heard(instance)
+            self._answer(instance).end(vars(instance))
             return
         span = self._leave(id_)
         if span is None or self._is_to_come(span, result):
@@ -159,7 +175,7 @@ class Spans:
     ) -> None:
         """End a span with an error."""
         if id_[:-_UUID].endswith(_READS):
-            self._heard(instance, err)
+            self._answer(instance).end(vars(instance), err)
             return
         span = self._leave(id_)
         if span is not None:
@@ -176,9 +192,10 @@ class Spans:
 
     def close(self) -> None:
         """End what is still open."""
-        answers = [span for spans in self._answers.values() for span in spans]
-        for span in (*self.open_spans.values(), *answers):
+        for span in self.open_spans.values():
             span.end()
+        for answer in self._answers.values():
+            answer.end({})
         self.open_spans.clear()
         self._answers.clear()
         while isinstance(current := CURRENT.get(), _Span):
@@ -196,8 +213,7 @@ class Spans:
     def _is_to_come(self, span: _Span, result: Any) -> bool:
         """Have a span end with the stream in its result, if there is one."""
         if isinstance(result, _STREAMS):
-            self._streams[result] = span
-            weakref.finalize(result, span.end)
+            self._streams[result] = span, weakref.finalize(result, span.end)
             return True
         held = getattr(result, "__dict__", {})
         if isinstance(held.get("response_gen"), _STREAMS):
@@ -215,36 +231,39 @@ class Spans:
     @guarded
     def claim(self, stream: Any) -> Any:
         """Return a stream so that its span ends with it; None for one that has no span."""
-        span = self._streams.pop(stream, None) if isinstance(stream, _STREAMS) else None
-        return _Stream.of(stream, _watch(span, {})) if span is not None else None
+        waits = self._streams.pop(stream, None) if isinstance(stream, _STREAMS) else None
+        if waits is None:
+            return None
+        span, unclaimed = waits
+        unclaimed.detach()
+        return _Stream.of(stream, _watch(span, {}))
 
-    def _wait(self, span: _Span, answer: Any) -> None:
+    def _wait(self, span: _Span, streamed: Any) -> None:
         """Have a span end when its answer has been read, which may be the case already."""
-        key = id(answer)
-        if key not in self._answers:
-            weakref.finalize(answer, self._heard, None, key=key)
-        self._answers.setdefault(key, []).append(span)
-        if answer.is_done or answer.exception is not None:
-            self._heard(answer, answer.exception)
+        answer = self._answer(streamed)
+        answer.spans.append(span)
+        if streamed.is_done or streamed.exception is not None:
+            answer.end(vars(streamed), streamed.exception)
 
-    def _hear(self, answer: Any) -> None:
+    def _hear(self, streamed: Any) -> None:
         """Keep what is read of an answer."""
-        read: list[str] = []
-        self._read[id(answer)] = read
-        weakref.finalize(answer, self._read.pop, id(answer), None)
-        if answer.chat_stream is not None:
-            answer.chat_stream = _heard(answer.chat_stream, read)
+        read = self._answer(streamed).read
+        if streamed.chat_stream is not None:
+            streamed.chat_stream = _heard(streamed.chat_stream, read)
         else:
-            answer.achat_stream = _aheard(answer.achat_stream, read)
+            streamed.achat_stream = _aheard(streamed.achat_stream, read)
 
-    def _heard(self, answer: Any, error: BaseException | None = None, key: int = 0) -> None:
-        """End the spans whose answer has been read."""
-        key = key or id(answer)
-        read = self._read.get(key, [])
-        for span in self._answers.pop(key, ()):
-            held = {} if answer is None else vars(answer)
-            span.set_outputs({"response": "".join(read).strip(), **_sources(held)})
-            _failed(span, error) if error is not None else span.end()
+    def _answer(self, streamed: Any) -> _Answer:
+        """Return what is known of an answer; what waits for it ends at the latest when it goes."""
+        key = id(streamed)
+        if key not in self._answers:
+            self._answers[key] = _Answer()
+            weakref.finalize(streamed, self._gone, key)
+        return self._answers[key]
+
+    def _gone(self, key: int) -> None:
+        if (answer := self._answers.pop(key, None)) is not None:
+            answer.end({})
 
 
 class _Stream:
