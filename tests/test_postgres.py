@@ -80,9 +80,9 @@ with spanlog.start_span("a"): pass
 def test_what_another_process_locks_is_waited_for_and_then_written(
     uri: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("spanlog.store.sql._PATIENCE", 0.1)
+    monkeypatch.setattr("spanlog.store.database._PATIENCE", 0.1)
     spanlog.set_tracking_uri(uri)
-    other = current_store()._engine.connect()
+    other = current_store().database.engine.connect()
     other.exec_driver_sql("LOCK TABLE traces")
     record("kept")
     assert not spanlog.flush()

@@ -262,9 +262,9 @@ def test_a_caller_waits_for_room_as_long_as_it_was_told_to(
 def test_what_waited_while_the_store_was_locked_is_written_after_one_warning(
     tmp_path: Path, traces: Traces, monkeypatch: pytest.MonkeyPatch, caplog: Any, locked: Any
 ) -> None:
-    from spanlog.store import sql
+    from spanlog.store import database
 
-    monkeypatch.setattr(sql, "_PATIENCE", 0.3)
+    monkeypatch.setattr(database, "_PATIENCE", 0.3)
     caplog.set_level(logging.WARNING)
     for _ in range(50):
         record()

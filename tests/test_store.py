@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spanlog import config
 from spanlog.recorder import recorder
-from spanlog.store import StoreError, current_store, sql
+from spanlog.store import StoreError, current_store, database
 from spanlog.store.preview import request_preview, response_preview
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ Traces = "Callable[[], list[Trace]]"
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql, "_PATIENCE", 0.1)
+    monkeypatch.setattr(database, "_PATIENCE", 0.1)
 
 
 def record(name: str = "a") -> str:

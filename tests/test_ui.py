@@ -190,7 +190,7 @@ def test_only_pictures_and_sound_are_shown_from_the_store_other_files_are_handed
 
 
 def test_charts_count_sum_and_rank_by_steps_of_time(client):
-    from spanlog.store.sql import Figures, ModelFigures, TraceFigures
+    from spanlog.store.figures import Figures, ModelFigures, TraceFigures
 
     traces = [
         TraceFigures(1_000, 10, "OK", 5, 0.5),

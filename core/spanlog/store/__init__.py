@@ -61,21 +61,21 @@ def exists(uri: str) -> bool:
     Raises:
         StoreError: It cannot be asked.
     """
-    from spanlog.store import sql
+    from spanlog.store import database
 
-    return sql.exists(config.database_url(uri))
+    return database.exists(config.database_url(uri))
 
 
 def _before_fork() -> None:
     recorder.before_fork()  # its thread uses the store
     _lock.acquire()
     if _store:
-        _store.before_fork()
+        _store.database.before_fork()
 
 
 def _after_fork_in_parent() -> None:
     if _store:
-        _store.after_fork_in_parent()
+        _store.database.after_fork_in_parent()
     _lock.release()
 
 
@@ -83,7 +83,7 @@ def _after_fork_in_child() -> None:
     global _lock
     _lock = threading.RLock()
     if _store:
-        _store.after_fork_in_child()
+        _store.database.after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from contextlib import (
-    AbstractContextManager,
-    ExitStack,
-    contextmanager,
-    nullcontext,
-    suppress,
-)
-from itertools import groupby
+from contextlib import contextmanager
 from operator import itemgetter
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy import event, exc
+from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
 from spanlog.entities import (
@@ -32,10 +22,10 @@ from spanlog.entities import (
     TraceState,
 )
 from spanlog.recorder import Unavailable
-from spanlog.store import StoreError, assessed, fulltext, golden
+from spanlog.store import StoreError, assessed, figures, fulltext, golden
 from spanlog.store.bundles import Bundle
+from spanlog.store.database import Database, is_poison
 from spanlog.store.filters import Filter, FilterError, Order
-from spanlog.store.migrations import prepare
 from spanlog.store.processes import is_gone
 from spanlog.store.rows import (
     Attached,
@@ -54,7 +44,6 @@ from spanlog.store.schema import (
     attachments,
     dataset_attachments,
     experiments,
-    schema_version,
     spans,
     storable,
     trace_attachments,
@@ -70,14 +59,6 @@ if TYPE_CHECKING:
     from spanlog.assessments import Assessment
     from spanlog.spans import LiveSpan, Span, TraceRecord
 
-# What a PostgreSQL URL may say otherwise.
-_POSTGRESQL = {"connect_timeout": "5", "client_encoding": "utf8"}
-# One lock of a PostgreSQL database is ours: those that write share it.
-_LOCK = 0x5350414E  # "SPAN"
-# SQLite itself waits so long for another process's transaction, in seconds; then we let others in
-# this process have their turn, and try again.
-_BUSY = 0.2
-_PATIENCE = 5.0
 _IN_CHUNK = 500
 _PAGE = 100
 _FEW = 500
@@ -95,70 +76,23 @@ class SqlStore:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url
-        self._gate = _Gate()
         self._experiments: dict[str, int] = {}
-        self._prepared: object = _identity  # what no file has
-        try:
-            parsed = sa.make_url(url)
-            self._in_memory = _in_memory(parsed)
-            # Threads that share the one connection take turns.
-            self._turn: AbstractContextManager[object] = (
-                threading.RLock() if self._in_memory else nullcontext()
-            )
-            self.name = parsed.render_as_string(hide_password=True)
-            self._engine = sa.create_engine(parsed, **_options(parsed))
-            self._reader = self._engine.execution_options(spanlog="reads")
-            self._alone = self._engine.execution_options(spanlog="alone")
-            in_file = self._engine.dialect.name == "sqlite" and not self._in_memory
-            self._path = parsed.database if in_file else None
-            _configure(self._engine)
-            insert = {"postgresql": postgresql.insert}.get(self._engine.dialect.name, sqlite.insert)
-            self._spans, self._tags, self._facts = (
-                Upsert(self._engine, upsert(insert, table))
-                for table in (spans, trace_tags, trace_metadata)
-            )
-            self._traces = Upsert(self._engine, upsert_trace(insert))
-            self._new_experiment = insert(experiments).on_conflict_do_nothing()
-            self._attachments = insert(attachments).on_conflict_do_nothing()
-            self._links = insert(trace_attachments).on_conflict_do_nothing()
-            with self._transaction():
-                pass
-        except Exception as error:
-            raise StoreError(_refusal(url, error)) from error
+        self.database = Database(url, renewed=self._experiments.clear)
+        self.url, self.name = url, self.database.name
+        self._transaction = self.database.transaction
+        engine = self.database.engine
+        insert = {"postgresql": postgresql.insert}.get(engine.dialect.name, sqlite.insert)
+        self._spans, self._tags, self._facts = (
+            Upsert(engine, upsert(insert, table)) for table in (spans, trace_tags, trace_metadata)
+        )
+        self._traces = Upsert(engine, upsert_trace(insert))
+        self._new_experiment = insert(experiments).on_conflict_do_nothing()
+        self._attachments = insert(attachments).on_conflict_do_nothing()
+        self._links = insert(trace_attachments).on_conflict_do_nothing()
 
     def close(self) -> None:
         """Close what is open; it opens again when it is used."""
-        if not self._in_memory:
-            self._engine.dispose()
-
-    @contextmanager
-    def _transaction(self, *, reads: bool = False, alone: bool = False) -> Generator[sa.Connection]:
-        """Write under one transaction, alone if need be, or read one consistent state."""
-        end = time.monotonic() + _PATIENCE
-        while True:
-            with self._gate, self._turn, ExitStack() as stack:
-                try:
-                    fresh = self._prepared != _identity(self._path)
-                    if fresh:  # for the first time, or the file was deleted or replaced
-                        self.close()
-                        self._experiments.clear()
-                    engine = self._reader if reads else self._engine
-                    engine = self._alone if alone or fresh else engine
-                    connection = stack.enter_context(engine.connect())
-                    stack.enter_context(connection.begin())
-                except exc.OperationalError as error:
-                    if "locked" not in str(error.orig) or time.monotonic() > end:
-                        raise
-                else:
-                    if fresh:
-                        prepare(connection)
-                    yield connection
-                    stack.close()
-                    if fresh:
-                        self._prepared = _identity(self._path)
-                    return
-            time.sleep(0.005)
+        self.database.close()
 
     @contextmanager
     def _search(self) -> Generator[sa.Connection]:
@@ -200,7 +134,7 @@ class SqlStore:
                 self._facts.run(connection, pair_rows(facts))
                 self._attach(connection, attached)
         except (exc.DBAPIError, OSError) as error:
-            if _is_poison(error):
+            if is_poison(error):
                 raise
             reason = getattr(error, "orig", None) or error
             raise Unavailable(f"the trace store {self.name} cannot be written: {reason}") from error
@@ -355,30 +289,6 @@ class SqlStore:
         with self._transaction(reads=True) as connection:
             rows = connection.execute(query).all()
         return [Experiment(str(row.experiment_id), row.name) for row in rows]
-
-    def over_time(self, experiment_ids: Sequence[str], where: Filter) -> Figures:
-        """Return what charts are made of: times, durations, states, tokens and costs."""
-        fits = (_in_experiments(experiment_ids), where.clause)
-        columns = [traces.c[name] for name in TraceFigures._fields]
-        of_traces = sa.select(*columns).where(*fits)
-        # Of a call that two layers recorded, the inner one counts.
-        inner = spans.alias("inner")
-        seen_closer = sa.exists().where(
-            inner.c.trace_id == spans.c.trace_id,
-            inner.c.parent_id == spans.c.span_id,
-            inner.c.total_tokens.is_not(None),
-        )
-        of_models = (
-            sa.select(traces.c.request_time, spans.c.model, spans.c.total_tokens)
-            .join(traces, traces.c.trace_id == spans.c.trace_id)
-            .where(*fits, spans.c.model.is_not(None), spans.c.total_tokens.is_not(None))
-            .where(~seen_closer)
-        )
-        with self._transaction(reads=True) as connection:
-            return Figures(
-                [TraceFigures(*row) for row in connection.execute(of_traces)],
-                [ModelFigures(*row) for row in connection.execute(of_models)],
-            )
 
     def set_tag(self, trace_id: str, key: str, value: str) -> None:
         """Set a tag of a trace.
@@ -585,31 +495,19 @@ class SqlStore:
         token = order.token(page[-1]) if page and len(rows) > len(page) else None
         return PagedList(map(read_span, page), token)
 
+    def over_time(self, experiment_ids: Sequence[str], where: Filter) -> figures.Figures:
+        """Return what charts are made of: times, durations, states, tokens and costs."""
+        with self._search() as connection:
+            return figures.over_time(connection, _in_experiments(experiment_ids), where.clause)
+
     def figures(self, where: Filter) -> Iterator[tuple[TraceState, str | None, list[Span]]]:
         """Go through the traces that fit a filter: state, name, and spans without their contents.
 
         However many there are, one at a time is in memory.
         """
-        light = [column for column in spans.c if column.name not in ("inputs", "outputs", "events")]
-        missing = (sa.null().label("inputs"), sa.null().label("outputs"))
-        query = (
-            sa.select(
-                traces.c.state.label("trace_state"),
-                traces.c.name.label("trace_name"),
-                *light,
-                *missing,
-                sa.literal("[]").label("events"),
-            )
-            .join(spans, spans.c.trace_id == traces.c.trace_id)
-            .where(where.clause)
-            .order_by(spans.c.trace_id, spans.c.start_time_ns)
-        )
         self._note_interrupted()
         with self._search() as connection:
-            found = connection.execution_options(yield_per=_IN_CHUNK).execute(query)
-            of_trace = itemgetter("trace_id", "trace_state", "trace_name")
-            for (_, state, name), rows in groupby(found.mappings(), of_trace):
-                yield TraceState(state), name, [read_span(row) for row in rows]
+            yield from figures.by_trace(connection, where.clause)
 
     def _load(
         self, connection: sa.Connection, rows: Sequence[Any], *, include_spans: bool = True
@@ -657,195 +555,6 @@ class SqlStore:
                     .where(running, traces.c.process.in_(gone))
                     .values(state=TraceState.INTERRUPTED.value)
                 )
-
-    # Forking: SQLite's locks do not survive a fork with a connection open.
-
-    def before_fork(self) -> None:
-        """Wait for what is under way and close every connection."""
-        self._gate.shut()
-        self.close()
-
-    def after_fork_in_parent(self) -> None:
-        """Go on."""
-        self._gate.open()
-
-    def after_fork_in_child(self) -> None:
-        """Go on, in the child."""
-        self._gate = _Gate()
-
-
-class TraceFigures(NamedTuple):
-    """The figures of a trace, by the names of its columns."""
-
-    request_time: int
-    execution_duration: int | None
-    state: str
-    total_tokens: int | None
-    total_cost: float | None
-
-
-class ModelFigures(NamedTuple):
-    """The figures of a model call."""
-
-    request_time: int
-    model: str
-    total_tokens: int
-
-
-class Figures(NamedTuple):
-    """What charts are made of."""
-
-    traces: list[TraceFigures]
-    models: list[ModelFigures]
-
-
-class _Gate:
-    """Lets any number of threads in until it is shut, which waits until all have left."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._inside = 0
-        self._shut = False
-
-    def __enter__(self) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._shut)
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._changed:
-            self._inside -= 1
-            self._changed.notify_all()
-
-    def shut(self) -> None:
-        with self._changed:
-            self._shut = True
-            self._changed.wait_for(lambda: not self._inside)
-
-    def open(self) -> None:
-        with self._changed:
-            self._shut = False
-            self._changed.notify_all()
-
-
-# What is wrong with the data, not with the store.
-_POISON = (
-    exc.DataError,
-    exc.IntegrityError,
-    exc.InterfaceError,
-    exc.NotSupportedError,
-    exc.ProgrammingError,
-)
-
-
-# What SQLSTATE calls a limit of the program: a key that is too long, say.
-_TOO_MUCH = "54"
-
-
-def _is_poison(error: Exception) -> bool:
-    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
-    return isinstance(error, _POISON) or state.startswith(_TOO_MUCH)
-
-
-def _refusal(url: str, error: Exception) -> str:
-    """Return what to tell whoever named a store that cannot be opened."""
-    reason = getattr(error, "orig", None) or error
-    advice = "Give a path that can be written, or a database URL,"
-    if isinstance(error, ModuleNotFoundError):
-        package = "'spanlog[postgres]'" if error.name == "psycopg" else error.name
-        advice = f"Install the driver (pip install {package}), or give a path"
-    with suppress(Exception):
-        url = sa.make_url(url).render_as_string(hide_password=True)
-    return (
-        f"cannot open the trace store {url}: {reason}. "
-        f"{advice} to set_tracking_uri() or SPANLOG_TRACKING_URI."
-    )
-
-
-def exists(url: str) -> bool:
-    """Say whether there is a store at a database URL.
-
-    Raises:
-        StoreError: It cannot be asked.
-    """
-    try:
-        parsed = sa.make_url(url)
-        if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
-            return False
-        engine = sa.create_engine(parsed, poolclass=sa.NullPool)
-        with engine.connect() as connection:
-            return sa.inspect(connection).has_table(schema_version.name)
-    except Exception as error:
-        raise StoreError(_refusal(url, error)) from error
-
-
-def _identity(path: str | None) -> object:
-    """Return what tells a file from the one that takes its place; None if there is none."""
-    if path is None:
-        return "no file"
-    try:
-        found = Path(path).stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _in_memory(url: sa.URL) -> bool:
-    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
-
-
-def _options(url: sa.URL) -> dict[str, Any]:
-    if url.get_backend_name() == "postgresql":
-        said = {name: value for name, value in _POSTGRESQL.items() if name not in url.query}
-        return {"connect_args": said, "pool_pre_ping": True}
-    if url.get_backend_name() != "sqlite":
-        return {}
-    options: dict[str, Any] = {"connect_args": {"timeout": _BUSY, "check_same_thread": False}}
-    return {**options, "poolclass": sa.StaticPool} if _in_memory(url) else options
-
-
-def _configure(engine: sa.Engine) -> None:
-    """Set a database up for several processes."""
-    if engine.dialect.name == "sqlite":
-        _configure_sqlite(engine)
-    elif engine.dialect.name == "postgresql":
-        _configure_postgresql(engine)
-
-
-def _configure_postgresql(engine: sa.Engine) -> None:
-    """Have writers go side by side, but not beside one that must be alone."""
-
-    @event.listens_for(engine, "begin")
-    def begun(connection: sa.Connection) -> None:
-        how = connection.get_execution_options().get("spanlog")
-        if how == "reads":
-            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            return
-        patience = sa.func.set_config("lock_timeout", str(int(_PATIENCE * 1000)), True)
-        lock = "pg_advisory_xact_lock" + ("" if how == "alone" else "_shared")
-        connection.execute(sa.select(patience, getattr(sa.func, lock)(_LOCK)))
-
-
-def _configure_sqlite(engine: sa.Engine) -> None:
-    """Have a write-ahead log, and writers that queue up."""
-
-    @event.listens_for(engine, "connect")
-    def connected(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # `begun` begins; the driver's own way is too late
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA case_sensitive_like=ON")
-        # SQLite's own knows no letters but those of English; ILIKE is LIKE of lower letters.
-        connection.create_function("lower", 1, _lower, deterministic=True)
-
-    @event.listens_for(engine, "begin")
-    def begun(connection: sa.Connection) -> None:
-        reads = connection.get_execution_options().get("spanlog") == "reads"
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
-
-
-def _lower(text: object) -> str | None:
-    return None if text is None else str(text).lower()
 
 
 def _find_experiment(connection: sa.Connection, name: str) -> int | None:

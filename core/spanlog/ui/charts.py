@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spanlog.store.sql import Figures
+    from spanlog.store.figures import Figures
 
 _STEPS = 48
 _MODELS = 5  # that have a colour of their own

@@ -1,0 +1,259 @@
+"""The database behind a store: how it is opened, its transactions, what becomes of it at fork."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+
+from spanlog.store import StoreError
+from spanlog.store.migrations import prepare
+from spanlog.store.schema import schema_version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+# What a PostgreSQL URL may say otherwise.
+_POSTGRESQL = {"connect_timeout": "5", "client_encoding": "utf8"}
+# One lock of a PostgreSQL database is ours: those that write share it.
+_LOCK = 0x5350414E  # "SPAN"
+# SQLite itself waits so long for another process's transaction, in seconds; then we let others in
+# this process have their turn, and try again.
+_BUSY = 0.2
+_PATIENCE = 5.0
+
+
+class Database:
+    """A database with our tables in it.
+
+    Args:
+        url: An SQLAlchemy database URL.
+        renewed: Called when the database turns out to be new, or another than before.
+
+    Raises:
+        StoreError: It cannot be opened.
+    """
+
+    def __init__(self, url: str, renewed: Callable[[], object]) -> None:
+        self._renewed = renewed
+        self._gate = _Gate()
+        self._prepared: object = _identity  # what no file has
+        try:
+            parsed = sa.make_url(url)
+            self.name = parsed.render_as_string(hide_password=True)
+            self._in_memory = _in_memory(parsed)
+            # Threads that share the one connection take turns.
+            self._turn: AbstractContextManager[object] = (
+                threading.RLock() if self._in_memory else nullcontext()
+            )
+            self.engine = sa.create_engine(parsed, **_options(parsed))
+            self._reader = self.engine.execution_options(spanlog="reads")
+            self._alone = self.engine.execution_options(spanlog="alone")
+            in_file = self.engine.dialect.name == "sqlite" and not self._in_memory
+            self._path = parsed.database if in_file else None
+            _configure(self.engine)
+            with self.transaction():
+                pass
+        except Exception as error:
+            raise StoreError(_refusal(url, error)) from error
+
+    def close(self) -> None:
+        """Close what is open; it opens again when it is used."""
+        if not self._in_memory:
+            self.engine.dispose()
+
+    @contextmanager
+    def transaction(self, *, reads: bool = False, alone: bool = False) -> Generator[sa.Connection]:
+        """Write under one transaction, alone if need be, or read one consistent state."""
+        end = time.monotonic() + _PATIENCE
+        while True:
+            with self._gate, self._turn, ExitStack() as stack:
+                try:
+                    fresh = self._prepared != _identity(self._path)
+                    if fresh:  # for the first time, or the file was deleted or replaced
+                        self.close()
+                        self._renewed()
+                    engine = self._reader if reads else self.engine
+                    engine = self._alone if alone or fresh else engine
+                    connection = stack.enter_context(engine.connect())
+                    stack.enter_context(connection.begin())
+                except exc.OperationalError as error:
+                    if "locked" not in str(error.orig) or time.monotonic() > end:
+                        raise
+                else:
+                    if fresh:
+                        prepare(connection)
+                    yield connection
+                    stack.close()
+                    if fresh:
+                        self._prepared = _identity(self._path)
+                    return
+            time.sleep(0.005)
+
+    # Forking: SQLite's locks do not survive a fork with a connection open.
+
+    def before_fork(self) -> None:
+        """Wait for what is under way and close every connection."""
+        self._gate.shut()
+        self.close()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self._gate.open()
+
+    def after_fork_in_child(self) -> None:
+        """Go on, in the child."""
+        self._gate = _Gate()
+
+
+class _Gate:
+    """Lets any number of threads in until it is shut, which waits until all have left."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._shut = False
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._shut)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._inside -= 1
+            self._changed.notify_all()
+
+    def shut(self) -> None:
+        with self._changed:
+            self._shut = True
+            self._changed.wait_for(lambda: not self._inside)
+
+    def open(self) -> None:
+        with self._changed:
+            self._shut = False
+            self._changed.notify_all()
+
+
+def exists(url: str) -> bool:
+    """Say whether there is a store at a database URL.
+
+    Raises:
+        StoreError: It cannot be asked.
+    """
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+            return False
+        engine = sa.create_engine(parsed, poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            return sa.inspect(connection).has_table(schema_version.name)
+    except Exception as error:
+        raise StoreError(_refusal(url, error)) from error
+
+
+# What is wrong with the data, not with the store.
+_POISON = (
+    exc.DataError,
+    exc.IntegrityError,
+    exc.InterfaceError,
+    exc.NotSupportedError,
+    exc.ProgrammingError,
+)
+# What SQLSTATE calls a limit of the program: a key that is too long, say.
+_TOO_MUCH = "54"
+
+
+def is_poison(error: Exception) -> bool:
+    """Say whether what was to be written is at fault, so that it can never be."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    return isinstance(error, _POISON) or state.startswith(_TOO_MUCH)
+
+
+def _refusal(url: str, error: Exception) -> str:
+    """Return what to tell whoever named a store that cannot be opened."""
+    reason = getattr(error, "orig", None) or error
+    advice = "Give a path that can be written, or a database URL,"
+    if isinstance(error, ModuleNotFoundError):
+        package = "'spanlog[postgres]'" if error.name == "psycopg" else error.name
+        advice = f"Install the driver (pip install {package}), or give a path"
+    with suppress(Exception):
+        url = sa.make_url(url).render_as_string(hide_password=True)
+    return (
+        f"cannot open the trace store {url}: {reason}. "
+        f"{advice} to set_tracking_uri() or SPANLOG_TRACKING_URI."
+    )
+
+
+def _identity(path: str | None) -> object:
+    """Return what tells a file from the one that takes its place; None if there is none."""
+    if path is None:
+        return "no file"
+    try:
+        found = Path(path).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _in_memory(url: sa.URL) -> bool:
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+
+
+def _options(url: sa.URL) -> dict[str, Any]:
+    if url.get_backend_name() == "postgresql":
+        said = {name: value for name, value in _POSTGRESQL.items() if name not in url.query}
+        return {"connect_args": said, "pool_pre_ping": True}
+    if url.get_backend_name() != "sqlite":
+        return {}
+    options: dict[str, Any] = {"connect_args": {"timeout": _BUSY, "check_same_thread": False}}
+    return {**options, "poolclass": sa.StaticPool} if _in_memory(url) else options
+
+
+def _configure(engine: sa.Engine) -> None:
+    """Set a database up for several processes."""
+    if engine.dialect.name == "sqlite":
+        _configure_sqlite(engine)
+    elif engine.dialect.name == "postgresql":
+        _configure_postgresql(engine)
+
+
+def _configure_postgresql(engine: sa.Engine) -> None:
+    """Have writers go side by side, but not beside one that must be alone."""
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: sa.Connection) -> None:
+        how = connection.get_execution_options().get("spanlog")
+        if how == "reads":
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return
+        patience = sa.func.set_config("lock_timeout", str(int(_PATIENCE * 1000)), True)
+        lock = "pg_advisory_xact_lock" + ("" if how == "alone" else "_shared")
+        connection.execute(sa.select(patience, getattr(sa.func, lock)(_LOCK)))
+
+
+def _configure_sqlite(engine: sa.Engine) -> None:
+    """Have a write-ahead log, and writers that queue up."""
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # `begun` begins; the driver's own way is too late
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA case_sensitive_like=ON")
+        # SQLite's own knows no letters but those of English; ILIKE is LIKE of lower letters.
+        connection.create_function("lower", 1, _lower, deterministic=True)
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: sa.Connection) -> None:
+        reads = connection.get_execution_options().get("spanlog") == "reads"
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _lower(text: object) -> str | None:
+    return None if text is None else str(text).lower()
