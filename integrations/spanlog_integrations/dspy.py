@@ -316,21 +316,22 @@ def _looks_up(wrapped: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> An
 
 def _processes(wrapped: Callable[..., Any], model: Any, args: Any, kwargs: Any) -> Any:
     """Take the reply before its texts are taken out of it."""
-    reply = Call(model, args, kwargs).argument(0, "response")
-    emptied = getattr(reply, "usage", None) == {}  # all that the cache did before 3.0.4
-    _told(current_span(), reply, cached=emptied or getattr(reply, "cache_hit", False))
+    _told_of(Call(model, args, kwargs).argument(0, "response"))
     return wrapped(*args, **kwargs)
 
 
 def _finalizes_typed(wrapped: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> Any:
     """Take the reply of a model whose class speaks in DSPy's own types."""
-    _typed(Call(None, args, kwargs).argument(1, "response"))
+    _told_of(Call(None, args, kwargs).argument(1, "response"))
     return wrapped(*args, **kwargs)
 
 
 @guarded
-def _typed(reply: Any) -> None:
-    _told(current_span(), reply, cached=reply.cache_hit, cost=reply.cost)
+def _told_of(reply: Any) -> None:
+    """Record what a reply of DSPy's own says beside its text."""
+    emptied = getattr(reply, "usage", None) == {}  # all that the cache did before 3.0.4
+    cached = emptied or getattr(reply, "cache_hit", False)
+    _told(current_span(), reply, cached=cached, cost=getattr(reply, "cost", None))
 
 
 def _finalizes(wrapped: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> Any:
