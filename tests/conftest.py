@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from typing import TYPE_CHECKING
 
 import postgres
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 # LiteLLM looks at these when it is imported: tests download no prices and no tokenizers.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+# A shell has what it runs in the background ignore this, and so what the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Imported by tests before it is their plugin.
 pytest.register_assert_rewrite("frameworks", "openai_calls")
