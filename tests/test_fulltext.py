@@ -8,6 +8,7 @@ import pytest
 import spanlog
 from hypothesis import given
 from hypothesis import strategies as st
+from spanlog.client import TracingClient
 from spanlog.store import current_store
 
 pytestmark = pytest.mark.stores
@@ -57,6 +58,68 @@ def test_text_is_found(pattern: str, expected: bool) -> None:
     )
     assert finds(pattern) is expected
     assert finds(pattern.swapcase(), "ILIKE") is (expected or pattern == "%Refund%")
+
+
+def test_what_many_have_is_found_by_the_same_rules() -> None:
+    for n in range(30):
+        said({"q": f"the refund policy, item {n}"}, "of a\nday")
+    for pattern, found in (("%refund pol%", 30), ("%fund%", 0), ("%a\nday%", 30), ("%ay%", 0)):
+        text = f"trace.text LIKE '{pattern}'"
+        for limit in (7, 29, 30, 31, 500):
+            page = TracingClient().search_traces(filter_string=text, max_results=limit)
+            assert len(page) == min(found, limit)
+            assert (page.token is None) is (found <= limit)
+
+
+def test_an_attribute_is_found_by_its_value_however_it_is_spelled() -> None:
+    values = [
+        5,
+        5.0,
+        0.25,
+        -3,
+        1e16,
+        10**20,
+        "5",
+        "05",
+        "t-3",
+        "Zürich 天气",
+        'a"b\\c\n',
+        True,
+        [1],
+    ]
+    for value in values:
+        with spanlog.start_span("a") as span:
+            span.set_attribute("x", value)
+            span.set_attribute("other", "t-4 true 7")
+    wanted = {
+        "5": [5, 5, "5"],
+        "5.0": [5, 5],
+        "05": [5, 5, "05"],
+        "0.25": [0.25],
+        ".25": [0.25],
+        "-3": [-3],
+        "1e16": [1e16],
+        "t-3": ["t-3"],
+        "t-4": [],
+        "Zürich 天气": ["Zürich 天气"],
+        'a"b\\c\n': ['a"b\\c\n'],
+        "true": [True],
+        "7": [],
+    }
+    for text, found in wanted.items():
+        spans = spanlog.search_spans(
+            filter_string=f"span.attributes.x = '{text}'", return_type="list"
+        )
+        assert [span.attributes["x"] for span in reversed(spans)] == found, text
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1))
+def test_any_text_of_an_attribute_is_found(text: str) -> None:
+    with spanlog.start_span("a") as span:
+        span.set_attribute("x", text)
+    quoted = text.replace("'", "''")
+    query = f"trace_id = '{span.trace_id}' AND span.attributes.x = '{quoted}'"
+    assert len(spanlog.search_traces(filter_string=query, return_type="list")) == 1
 
 
 def test_the_index_follows_what_is_written_and_deleted() -> None:

@@ -85,7 +85,7 @@ def by_trace(
         .where(*fits)
         .order_by(spans.c.trace_id, spans.c.start_time_ns)
     )
-    found = connection.execution_options(yield_per=_AT_ONCE).execute(query)
+    found = connection.execute(query, execution_options={"yield_per": _AT_ONCE})
     of_trace = itemgetter("trace_id", "trace_state", "trace_name")
     for (_, state, name), rows in groupby(found.mappings(), of_trace):
         yield TraceState(state), name, [read_span(row) for row in rows]

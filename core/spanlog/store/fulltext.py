@@ -1,10 +1,10 @@
-"""Full text search: an index of the words of what went into and came out of each ended span.
+"""Full text search: indexes of the words of each ended span, of its contents and its attributes.
 
 In SQLite, FTS5 keeps, for each word, the spans that have it, and nothing else (`content=''`,
 `detail=none`): that is a seventh of the text's size and little work. What it finds is compared with
 the text itself afterwards, so phrases are exact. PostgreSQL has the words of each span as a
 `tsvector` without places, in an inverted index (GIN); they are told apart here, for a server would
-do it in its own language's way. Of each input and output the first 100,000 characters are indexed.
+do it in its own language's way. Of each text the first 100,000 characters are indexed.
 """
 
 from __future__ import annotations
@@ -25,142 +25,260 @@ if TYPE_CHECKING:
 # Words in lower letters, and of each whether it is one's beginning only.
 Words: TypeAlias = "list[tuple[str, bool]]"
 
-_CREATE = """
-    CREATE VIRTUAL TABLE IF NOT EXISTS span_words
-    USING fts5(words, content='', detail=none, tokenize='unicode61 remove_diacritics 0')
-"""
 _MOST = 100_000
-_WORDS = " || ' ' || ".join(f"substr(coalesce({c}, ''), 1, {_MOST})" for c in ("inputs", "outputs"))
-# In JSON a line's end is a backslash and a letter, which is not part of the next word.
-for _escape in ("\\\\", "\\n", "\\t", "\\r"):
-    _WORDS = f"replace({_WORDS}, '{_escape}', ' ')"
-_INDEXED = "EXISTS (SELECT 1 FROM span_words_docsize WHERE id = spans.rowid)"
-_ENDED = "end_time_ns IS NOT NULL AND coalesce(inputs, outputs) IS NOT NULL"
-_ADD = f"INSERT INTO span_words (rowid, words) SELECT spans.rowid, {_WORDS}"
-_REMOVE = (
-    "INSERT INTO span_words (span_words, rowid, words) "  # noqa: S608
-    f"SELECT 'delete', rowid, {_WORDS} FROM spans WHERE {_INDEXED}"
-)
 _KEYS = 300
-
-_span_words = sa.Table(
-    "span_words",
-    sa.MetaData(),
-    sa.Column("trace_id", sa.String, primary_key=True),
-    sa.Column("span_id", sa.String, primary_key=True),
-    sa.Column("words", postgresql.TSVECTOR, nullable=False),
-    sa.Index("span_words_by_word", "words", postgresql_using="gin"),
-)
-_insert = postgresql.insert(_span_words).on_conflict_do_nothing()
 _ESCAPE = re.compile(r"\\(?:u[0-9a-f]{4}|.)")
 _LONGEST = 500  # characters of a word; a `tsvector` takes 2,046 bytes
-
 _WORD = re.compile(r"[^\W_]+")
 # From here on there are scripts that put no spaces between words.
 _SPACELESS = "\u0e00"
+# From here on there are marks and signs that are part of a word to SQLite.
+_MARKS = "\u0300"
+# Capitals whose small letters SQLite does not know, or has otherwise.
+_ODD = {*"\u0130\u037f\u0528\u052a\u052c\u052e"}
+_WHOLE = 1e15
+_END = spans.columns.keys().index("end_time_ns")
+_ROWID: sa.ColumnClause[int] = sa.literal_column("rowid")
 
 
-def create(connection: sa.Connection) -> None:
-    """Make the index, and put in what is there already."""
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(_CREATE)
-        where = f"{_ENDED} AND NOT {_INDEXED}"
-        connection.exec_driver_sql(f"{_ADD} FROM spans WHERE {where} ORDER BY rowid")
-    elif connection.dialect.name == "postgresql":
-        _span_words.create(connection, checkfirst=True)
+class Index:
+    """An index of words.
 
+    Args:
+        name: The name of its table.
+        columns: The columns of spans whose words are indexed: JSON.
+        nothing: The JSON that has none.
+    """
 
-def add(connection: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Index the spans, given by their rows, that have ended and are not indexed yet."""
-    if connection.dialect.name == "postgresql":
-        found = list(_worded(rows))
-        if found:
-            connection.execute(_insert, found)
-        return
-    keys = [row[:2] for row in rows]
-    for i in range(0, len(keys), _KEYS):
-        some = keys[i : i + _KEYS]
-        values = ", ".join(["(?, ?)"] * len(some))
-        statement = (
-            f"{_ADD} FROM (VALUES {values}) AS keys CROSS JOIN spans "
-            "ON spans.trace_id = keys.column1 AND spans.span_id = keys.column2 "
-            f"WHERE {_ENDED} AND NOT {_INDEXED} ORDER BY spans.rowid"
+    def __init__(self, name: str, columns: Sequence[str], nothing: str | None = None) -> None:
+        self._name = name
+        self._columns = columns
+        self._nothing = nothing
+        words = " || ' ' || ".join(f"substr(coalesce({c}, ''), 1, {_MOST})" for c in columns)
+        # In JSON a line's end is a backslash and a letter, which is not part of the next word.
+        for escape in ("\\\\", "\\n", "\\t", "\\r"):
+            words = f"replace({words}, '{escape}', ' ')"
+        self._indexed = f"EXISTS (SELECT 1 FROM {name}_docsize WHERE id = spans.rowid)"  # noqa: S608
+        self._places = [spans.columns.keys().index(name) for name in columns]
+        self._add = f"INSERT INTO {name} (rowid, words) SELECT spans.rowid, {words}"
+        self._remove = (
+            f"INSERT INTO {name} ({name}, rowid, words) "  # noqa: S608
+            f"SELECT 'delete', rowid, {words} FROM spans WHERE {self._indexed}"
         )
-        connection.exec_driver_sql(statement, tuple(part for key in some for part in key))
+        self._table = sa.Table(
+            name,
+            sa.MetaData(),
+            sa.Column("trace_id", sa.String, primary_key=True),
+            sa.Column("span_id", sa.String, primary_key=True),
+            sa.Column("words", postgresql.TSVECTOR, nullable=False),
+            sa.Index(f"{name}_by_word", "words", postgresql_using="gin"),
+        )
+        self._insert = postgresql.insert(self._table).on_conflict_do_nothing()
+
+    def create(self, connection: sa.Connection) -> None:
+        """Make the index, and put in what is there already."""
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql(
+                f"CREATE VIRTUAL TABLE IF NOT EXISTS {self._name} USING fts5("
+                "words, content='', detail=none, tokenize='unicode61 remove_diacritics 0')"
+            )
+        elif connection.dialect.name == "postgresql":
+            self._table.create(connection, checkfirst=True)
+        rows = connection.execute(sa.select(spans), execution_options={"yield_per": _KEYS})
+        for some in rows.partitions():
+            self.add(connection, [tuple(row) for row in some])
+
+    def add(self, connection: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Index the spans, given by their rows, that have ended and are not indexed yet."""
+        rows = [row for row in rows if row[_END] is not None and self._texts(row)]
+        if connection.dialect.name == "postgresql":
+            if rows:
+                connection.execute(self._insert, list(map(self._worded, rows)))
+            return
+        keys = [row[:2] for row in rows]
+        for i in range(0, len(keys), _KEYS):
+            some = keys[i : i + _KEYS]
+            values = ", ".join(["(?, ?)"] * len(some))
+            statement = (
+                f"{self._add} FROM (VALUES {values}) AS keys CROSS JOIN spans "
+                "ON spans.trace_id = keys.column1 AND spans.span_id = keys.column2 "
+                f"WHERE NOT {self._indexed} ORDER BY spans.rowid"
+            )
+            connection.exec_driver_sql(statement, tuple(part for key in some for part in key))
+
+    def _texts(self, row: tuple[Any, ...]) -> list[str]:
+        texts = [row[place] for place in self._places]
+        return [text for text in texts if text is not None and text != self._nothing]
+
+    def _worded(self, row: tuple[Any, ...]) -> dict[str, str]:
+        """Return the row of the words of a span."""
+        text = " ".join(_ESCAPE.sub(" ", text[:_MOST]) for text in self._texts(row))
+        words = {word[:_LONGEST] for word in _WORD.findall(text.lower())}
+        return {"trace_id": row[0], "span_id": row[1], "words": " ".join(sorted(words))}
+
+    def remove(self, connection: sa.Connection, trace_ids: Sequence[str]) -> None:
+        """Take the spans of traces that are about to be deleted out of the index."""
+        if connection.dialect.name == "sqlite":
+            values = ", ".join("?" * len(trace_ids))
+            connection.exec_driver_sql(
+                f"{self._remove} AND trace_id IN ({values})", tuple(trace_ids)
+            )
+        elif connection.dialect.name == "postgresql":
+            gone = self._table.c.trace_id.in_(trace_ids)
+            connection.execute(sa.delete(self._table).where(gone))
+
+    def find(self, words: Words) -> sa.Select[Any]:
+        """Return the query of what is in the index of the spans that may have words."""
+        return sa.select(sa.literal(1)).select_from(self._table).where(self._match(words))
+
+    def has(self, rows: sa.FromClause, words: Words) -> Any:
+        """Return the condition that a row of spans may have words."""
+        return _IsAmong(
+            sa.literal_column(f"{rows.description}.rowid"),
+            sa.select(_ROWID).select_from(self._table).where(self._match(words)).scalar_subquery(),
+            sa.tuple_(rows.c.trace_id, rows.c.span_id),
+            sa.select(self._table.c.trace_id, self._table.c.span_id)
+            .where(self._match(words))
+            .scalar_subquery(),
+        )
+
+    def _match(self, words: Words) -> Any:
+        return _Match(
+            sa.literal_column(self._name),
+            sa.literal(" ".join(f'"{word}"{"*" * begins}' for word, begins in words)),
+            self._table.c.words,
+            sa.literal(" & ".join(f"{word[:_LONGEST]}{':*' * begins}" for word, begins in words)),
+        )
 
 
-def _worded(rows: Sequence[tuple[Any, ...]]) -> Iterator[dict[str, str]]:
-    """Return the rows of the words of spans."""
-    for row in rows:
-        span = dict(zip(spans.columns.keys(), row, strict=True))
-        texts = [text for text in (span["inputs"], span["outputs"]) if text is not None]
-        if span["end_time_ns"] is not None and texts:
-            text = " ".join(_ESCAPE.sub(" ", text[:_MOST]) for text in texts)
-            words = {word[:_LONGEST] for word in _WORD.findall(text.lower())}
-            said = " ".join(sorted(words))
-            yield {"trace_id": span["trace_id"], "span_id": span["span_id"], "words": said}
+def read(text: Any, words: Words) -> Any:
+    """Return the condition that words are in a text, for which the text itself is read."""
+    return sa.and_(
+        *(
+            _Begins(
+                text,
+                sa.literal(rf"(?i)(?:(?<![^\W_])|(?<=\\[ntr])){word}"),
+                sa.literal(rf"(^|[^[:alnum:]]|\\[ntr]){word}"),
+            )
+            for word, _ in words
+        )
+    )
 
 
-def remove(connection: sa.Connection, trace_ids: Sequence[str]) -> None:
-    """Take the spans of traces that are about to be deleted out of the index."""
-    if connection.dialect.name == "sqlite":
-        values = ", ".join("?" * len(trace_ids))
-        connection.exec_driver_sql(f"{_REMOVE} AND trace_id IN ({values})", tuple(trace_ids))
-    elif connection.dialect.name == "postgresql":
-        gone = _span_words.c.trace_id.in_(trace_ids)
-        connection.execute(sa.delete(_span_words).where(gone))
+CONTENTS = Index("span_words", ("inputs", "outputs"))
+ATTRIBUTES = Index("span_facts", ("attributes",), nothing="{}")
+INDEXES = (CONTENTS, ATTRIBUTES)
 
 
-def query(pattern: str) -> Words:
+def like(pattern: str) -> Words:
     """Return the words of all that can be LIKE a pattern; none where the index is of no help.
 
     A word is found from its beginning on: `%fund%` finds "funds" and not "refund".
     """
-    words: Words = []
-    for part in re.split("[%_]", pattern):
-        found = list(_WORD.finditer(part))
-        for word in found:
-            if max(word[0]) < _SPACELESS:
-                words.append((word[0].lower(), word.end() == len(part)))
-    return words
+    return [
+        (word[0].lower(), word.end() == len(part))
+        for part in re.split("[%_]", pattern)
+        for word in _words(part)
+    ]
 
 
-def has_words(rows: sa.FromClause, words: Words) -> Any:
-    """Return the condition that a row of spans may have words."""
-    return _HasWords(
-        sa.literal_column(f"{rows.description}.rowid"),
-        sa.literal(" ".join(f'"{word}"{"*" * begins}' for word, begins in words)),
-        sa.tuple_(rows.c.trace_id, rows.c.span_id),
-        sa.literal(" & ".join(f"{word[:_LONGEST]}{':*' * begins}" for word, begins in words)),
-    )
+def equal(text: str) -> Words:
+    """Return the words of a JSON value that is equal to a text; none where there is no telling.
+
+    A number may be written in other ways than JSON's own.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        pass
+    else:
+        whole = number.is_integer() and abs(number) < _WHOLE
+        if text != (str(int(number)) if whole else repr(number)) or "e" in text:
+            return []
+    if not text.isprintable():  # then JSON has escapes
+        return []
+    return [(word[0].lower(), False) for word in _words(text)]
 
 
-def source(words: Words) -> sa.Select[Any]:
-    """Return the query of the traces that may have words."""
-    return sa.select(spans.c.trace_id).where(has_words(spans, words)).distinct()
+def _words(text: str) -> Iterator[re.Match[str]]:
+    """Return the words of a text that are words to SQLite too."""
+    for word in _WORD.finditer(text):
+        beside = text[max(word.start() - 1, 0) : word.start()] + text[word.end() :][:1]
+        if max(word[0]) < _SPACELESS and max(beside, default="") < _MARKS and not _ODD & {*word[0]}:
+            yield word
 
 
-class _HasWords(FunctionElement[bool]):
+class _Match(FunctionElement[Any]):
+    """The condition that words are in an index. No boolean to SQLAlchemy, which would add `= 1`."""
+
     inherit_cache = True
-    name = "has_words"
-    type = sa.Boolean()
+    name = "match_words"
+    type = sa.types.NULLTYPE
 
 
-@compiles(_HasWords)
+@compiles(_Match)
 def _(element: Any, compiler: Any, **how: Any) -> str:  # noqa: ARG001
     return "true"
 
 
-@compiles(_HasWords, "sqlite")
+@compiles(_Match, "sqlite")
 def _(element: Any, compiler: Any, **how: Any) -> str:
-    row, words, _, _ = element.clauses
-    match = f"span_words MATCH {compiler.process(words, **how)}"
-    return f"{compiler.process(row, **how)} IN (SELECT rowid FROM span_words WHERE {match})"  # noqa: S608
+    table, words, _, _ = element.clauses
+    return f"{compiler.process(table, **how)} MATCH {compiler.process(words, **how)}"
 
 
-@compiles(_HasWords, "postgresql")
+@compiles(_Match, "postgresql")
 def _(element: Any, compiler: Any, **how: Any) -> str:
-    _, _, span, words = element.clauses
-    found = sa.select(_span_words.c.trace_id, _span_words.c.span_id)
-    found = found.where(_span_words.c.words.op("@@")(sa.cast(words, postgresql.TSQUERY)))
-    return str(compiler.process(span.in_(found), **how))
+    _, _, column, words = element.clauses
+    found = column.op("@@")(sa.cast(words, postgresql.TSQUERY))
+    return str(compiler.process(found, **how))
+
+
+class _Begins(FunctionElement[Any]):
+    """The condition that a word begins somewhere in a text, by a regular expression."""
+
+    inherit_cache = True
+    name = "begins"
+    type = sa.types.NULLTYPE
+
+
+@compiles(_Begins)
+def _(element: Any, compiler: Any, **how: Any) -> str:  # noqa: ARG001
+    return "true"
+
+
+@compiles(_Begins, "sqlite")
+def _(element: Any, compiler: Any, **how: Any) -> str:
+    text, pattern, _ = element.clauses
+    return f"{compiler.process(text, **how)} REGEXP {compiler.process(pattern, **how)}"
+
+
+@compiles(_Begins, "postgresql")
+def _(element: Any, compiler: Any, **how: Any) -> str:
+    text, _, pattern = element.clauses
+    return f"{compiler.process(text, **how)} ~* {compiler.process(pattern, **how)}"
+
+
+class _IsAmong(FunctionElement[Any]):
+    """The condition that a span is among those of an index, which SQLite knows by their rows."""
+
+    inherit_cache = True
+    name = "is_among"
+    type = sa.types.NULLTYPE
+
+
+@compiles(_IsAmong)
+def _(element: Any, compiler: Any, **how: Any) -> str:  # noqa: ARG001
+    return "true"
+
+
+@compiles(_IsAmong, "sqlite")
+def _(element: Any, compiler: Any, **how: Any) -> str:
+    row, rows, _, _ = element.clauses
+    return f"{compiler.process(row, **how)} IN {compiler.process(rows, **how)}"
+
+
+@compiles(_IsAmong, "postgresql")
+def _(element: Any, compiler: Any, **how: Any) -> str:
+    _, _, span, found = element.clauses
+    return f"{compiler.process(span, **how)} IN {compiler.process(found, **how)}"

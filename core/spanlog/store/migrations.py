@@ -35,7 +35,7 @@ def prepare(connection: Connection) -> None:
         if there & set(schema.metadata.tables):
             raise StoreError("it is the database of another program")
         schema.metadata.create_all(connection)
-        fulltext.create(connection)
+        _index_words(connection)
         connection.execute(insert(schema_version).values(version=VERSION))
         connection.execute(insert(experiments).values(experiment_id=0, name=DEFAULT_EXPERIMENT))
     version = connection.scalars(select(schema_version.c.version)).one()
@@ -86,5 +86,13 @@ def _fill_counts(connection: Connection) -> None:
             connection.execute(update(traces).where(traces.c.trace_id == trace_id).values(known))
 
 
+def _index_words(connection: Connection) -> None:
+    for index in fulltext.INDEXES:
+        index.create(connection)
+
+
 # What a version of the schema has that an older store did not write.
-_FILLS: dict[int, Sequence[Callable[[Connection], None]]] = {3: (_fill_counts, fulltext.create)}
+_FILLS: dict[int, Sequence[Callable[[Connection], None]]] = {
+    3: (_fill_counts,),
+    5: (_index_words,),
+}

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from spanlog import usage
 from spanlog.capture import safe_str
 
-VERSION = 4
+VERSION = 5
 
 # What model calls use: those of a span that are searched for, and those whose sums a trace has.
 SPAN_COUNTS = ("input_tokens", "output_tokens", "total_tokens", "total_cost")

@@ -25,7 +25,7 @@ from spanlog.recorder import Unavailable
 from spanlog.store import StoreError, assessed, figures, fulltext, golden
 from spanlog.store.bundles import Bundle
 from spanlog.store.database import Database, is_poison
-from spanlog.store.filters import Filter, FilterError, Order
+from spanlog.store.filters import Filter, FilterError, Order, Unindexed
 from spanlog.store.processes import is_gone
 from spanlog.store.rows import (
     Attached,
@@ -61,7 +61,8 @@ if TYPE_CHECKING:
 
 _IN_CHUNK = 500
 _PAGE = 100
-_FEW = 500
+_FEW = 5_000
+_NEXT = 200
 _OF_TRACE = (spans, trace_tags, trace_metadata, trace_attachments, assessments, traces)
 
 
@@ -129,7 +130,8 @@ class SqlStore:
                 rows.sort(key=itemgetter(0))  # so two that write the same ones cannot deadlock
                 self._traces.run(connection, rows)
                 self._spans.run(connection, span_rows)
-                fulltext.add(connection, span_rows)
+                for index in fulltext.INDEXES:
+                    index.add(connection, span_rows)
                 self._tags.run(connection, pair_rows(tags))
                 self._facts.run(connection, pair_rows(facts))
                 self._attach(connection, attached)
@@ -187,7 +189,8 @@ class SqlStore:
         span_rows = [stored_span_row(span) for b in new for span in b.trace.data.spans]
         self._traces.run(connection, rows)
         self._spans.run(connection, span_rows)
-        fulltext.add(connection, [row[:2] for row in span_rows])
+        for index in fulltext.INDEXES:
+            index.add(connection, span_rows)
         self._tags.run(connection, [row for b in new for row in b.tags])
         self._facts.run(connection, [row for b in new for row in b.metadata])
         for said in (said for b in new for said in b.trace.info.assessments):
@@ -369,7 +372,8 @@ class SqlStore:
                 doomed = [trace_id for trace_id in doomed if trace_id in wanted]
             doomed = doomed[:max_traces]
             for chunk in _chunks(doomed):
-                fulltext.remove(connection, chunk)
+                for index in fulltext.INDEXES:
+                    index.remove(connection, chunk)
                 for table in _OF_TRACE:
                     connection.execute(sa.delete(table).where(table.c.trace_id.in_(chunk)))
             if doomed:
@@ -431,15 +435,10 @@ class SqlStore:
             page_token: Where to begin; at the beginning by default.
             include_spans: False to leave the spans out.
         """
-        query = sa.select(traces).where(_in_experiments(experiment_ids), where.clause)
-        query = order.apply(query, page_token)
-        if max_results is not None:
-            query = query.limit(max_results + 1)  # one more tells whether there is a next page
+        query = order.apply(sa.select(traces), page_token)
         self._note_interrupted()
         with self._search() as connection:
-            rows = connection.execute(_narrowed(connection, query, where)).mappings().all()
-            page = rows[:max_results]
-            token = order.token(page[-1]) if page and len(rows) > len(page) else None
+            page, token = _page(connection, query, experiment_ids, where, order, max_results)
             return PagedList(self._load(connection, page, include_spans=include_spans), token)
 
     def sessions(
@@ -453,11 +452,11 @@ class SqlStore:
         """Return the sessions that have a trace that fits a filter, the latest first."""
         session = trace_metadata.alias("session")
         joined = traces.join(session, session.c.trace_id == traces.c.trace_id)
-        of_session = (session.c.key == SESSION, _in_experiments(experiment_ids))
+        of_session = session.c.key == SESSION
         latest = (
             sa.select(session.c.value)
             .select_from(joined)
-            .where(*of_session, where.clause)
+            .where(of_session)
             .group_by(session.c.value)
             .order_by(sa.func.max(traces.c.request_time).desc(), session.c.value)
             .limit(max_results)
@@ -465,10 +464,13 @@ class SqlStore:
         self._note_interrupted()
         found: dict[str, list[Trace]] = {}
         with self._search() as connection:
-            names = list(connection.scalars(_narrowed(connection, latest, where)))
+            latest = latest.where(_fits(connection, experiment_ids, where))
+            names = list(connection.scalars(latest))
             for chunk in _chunks(names):
                 query = sa.select(traces).select_from(joined)
-                query = query.where(*of_session, session.c.value.in_(chunk))
+                query = query.where(
+                    of_session, _in_experiments(experiment_ids), session.c.value.in_(chunk)
+                )
                 query = query.order_by(traces.c.request_time, traces.c.trace_id)
                 rows = connection.execute(query).mappings().all()
                 for trace in self._load(connection, rows, include_spans=include_spans):
@@ -485,14 +487,9 @@ class SqlStore:
     ) -> PagedList[Span]:
         """Return the spans of the experiments that fit a filter of spans."""
         query = sa.select(spans).join(traces, traces.c.trace_id == spans.c.trace_id)
-        query = query.where(_in_experiments(experiment_ids), where.clause)
         query = order.apply(query, page_token)
-        if max_results is not None:
-            query = query.limit(max_results + 1)
         with self._search() as connection:
-            rows = connection.execute(_narrowed(connection, query, where)).mappings().all()
-        page = rows[:max_results]
-        token = order.token(page[-1]) if page and len(rows) > len(page) else None
+            page, token = _page(connection, query, experiment_ids, where, order, max_results)
         return PagedList(map(read_span, page), token)
 
     def over_time(self, experiment_ids: Sequence[str], where: Filter) -> figures.Figures:
@@ -562,10 +559,10 @@ def _find_experiment(connection: sa.Connection, name: str) -> int | None:
     return connection.scalar(sa.select(column).where(experiments.c.name == storable(name)))
 
 
-def _in_experiments(ids: Iterable[str]) -> Any:
+def _in_experiments(ids: Iterable[str], column: Any = traces.c.experiment_id) -> Any:
     """Return the condition that a trace belongs to one of some experiments."""
     numbers = [int(id_) for id_ in ids if str(id_).isdecimal()]
-    return traces.c.experiment_id.in_([number for number in numbers if number < 2**31])
+    return column.in_([number for number in numbers if number < 2**31])
 
 
 def _let_go_of_content(connection: sa.Connection) -> None:
@@ -578,17 +575,43 @@ def _let_go_of_content(connection: sa.Connection) -> None:
     connection.execute(sa.delete(attachments).where(~sa.or_(*used)))
 
 
-def _narrowed(connection: sa.Connection, query: sa.Select[Any], where: Filter) -> sa.Select[Any]:
-    """Return a query of traces, told which few they are where the filter's parts say so.
+def _page(
+    connection: sa.Connection,
+    query: sa.Select[Any],
+    experiment_ids: Sequence[str],
+    where: Filter,
+    order: Order,
+    size: int | None,
+) -> tuple[Sequence[Any], str | None]:
+    """Return the first rows of a query in order, of those that fit, and the token of the next."""
+    rows: Sequence[Any] = ()
+    if size is not None:
+        query = query.limit(size + 1)  # one more tells whether there is a next page
+        if where.unaided is not None and size < _NEXT:
+            next_ = query.where(_in_experiments(experiment_ids)).limit(_NEXT)
+            keys = list(query.selected_columns[0].table.primary_key)
+            near = sa.tuple_(*keys).in_(next_.with_only_columns(*keys))
+            # Words that many have are soon met; to ask the index for all of them takes longer.
+            rows = connection.execute(query.where(near, where.unaided)).mappings().all()
+    if size is None or len(rows) <= size:
+        query = query.where(_fits(connection, experiment_ids, where))
+        rows = connection.execute(query).mappings().all()
+    page = rows[:size]
+    return page, order.token(page[-1]) if page and len(rows) > len(page) else None
+
+
+def _fits(connection: sa.Connection, experiment_ids: Iterable[str], where: Filter) -> Any:
+    """Return the condition that a trace fits a filter, said so that it is found quickly.
 
     A database does not know what is rare. Where a part of a filter fits few traces, they are found
     through its index; where it fits many, they are soon met on the way through all.
     """
     for source in where.sources:
-        ids = list(connection.scalars(source.limit(_FEW + 1)))
-        if len(ids) <= _FEW:
-            return query.where(traces.c.trace_id.in_(ids) if ids else sa.false())
-    return query
+        some = source.found.limit(_FEW + 1).subquery()
+        if (connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0) <= _FEW:
+            of = _in_experiments(experiment_ids, Unindexed(traces.c.experiment_id))
+            return sa.and_(of, traces.c.trace_id.in_(source.trace_ids), where.clause)
+    return sa.and_(_in_experiments(experiment_ids), where.clause)
 
 
 def _chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -43,17 +43,31 @@ _PATTERNS = ("LIKE", "ILIKE", "RLIKE")
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where the traces are that can fit a filter.
+
+    Args:
+        found: The query of what an index has of them, as many rows or more.
+        trace_ids: The query of their ids, which is quick where those are few.
+    """
+
+    found: sa.Select[Any]
+    trace_ids: sa.Select[Any]
+
+
+@dataclass(frozen=True)
 class Filter:
     """What a filter asks for.
 
     Args:
         clause: The SQL condition.
-        sources: Queries of trace ids, each of which yields all that can fit, and is quick where
-            those are few.
+        sources: Each has all traces that can fit.
+        unaided: The same condition, where the first asks the index of words, without that.
     """
 
     clause: Any = field(default_factory=sa.true)
-    sources: Sequence[sa.Select[Any]] = ()
+    sources: Sequence[Source] = ()
+    unaided: Any = None
 
 
 def parse_filter(text: str | None, *, of_spans: bool = False) -> Filter:
@@ -73,13 +87,19 @@ def parse_filter(text: str | None, *, of_spans: bool = False) -> Filter:
 
     node = grammar.parse(text)
     compiler = _Compiler(text, of_spans=of_spans)
-    return Filter(compiler.clause(node), list(compiler.sources(node)))
+    clause, sources = compiler.clause(node), list(compiler.sources(node))
+    if not compiler.asked_words:
+        return Filter(clause, sources)
+    unaided = _Compiler(text, of_spans=of_spans, by_words=False)
+    return Filter(clause, sources, unaided.clause(node))
 
 
 class _Compiler:
-    def __init__(self, text: str, *, of_spans: bool) -> None:
+    def __init__(self, text: str, *, of_spans: bool, by_words: bool = True) -> None:
         self._text = text
         self._of_spans = of_spans
+        self._by_words = by_words
+        self.asked_words = False
         self._fields: dict[str, Field] = {}
 
     def clause(self, node: Node) -> Any:
@@ -98,22 +118,28 @@ class _Compiler:
             return sa.and_(*map(self.clause, [*rest, *merged]))
         return self._of_trace(node)
 
-    def sources(self, node: Node) -> Iterator[sa.Select[Any]]:
-        """Return what finds the few traces that a filter can fit, if they are few."""
+    def sources(self, node: Node) -> Iterator[Source]:
+        """Return what finds the traces that a filter can fit, if they are few."""
         for part in node.parts if isinstance(node, tree.All) else (node,):
             if not isinstance(part, tree.Comparison) or part.name.negated:
                 continue
             found = self._field(part)
             if found.kind == "content" and part.operator in ("LIKE", "ILIKE"):
-                words = fulltext.query(part.values[0].text)
+                words = fulltext.like(part.values[0].text)
                 if words:
-                    yield fulltext.source(words)
+                    has_words = fulltext.CONTENTS.has(spans, words)
+                    ids = sa.select(spans.c.trace_id).where(has_words)
+                    yield Source(fulltext.CONTENTS.find(words), ids)
+            elif found.kind == "json" and found.rows is spans and part.operator == "=":
+                words = fulltext.equal(part.values[0].text)
+                if words:
+                    has_words = fulltext.ATTRIBUTES.has(spans, words)
+                    ids = sa.select(spans.c.trace_id).where(has_words)
+                    yield Source(fulltext.ATTRIBUTES.find(words), ids)
             elif found.rows is not None and found.indexed and part.operator in ("=", "IN"):
-                yield (
-                    sa.select(found.rows.c.trace_id)
-                    .where(found.row, self._test(part, by_index=True))
-                    .distinct()
-                )
+                fits = (found.row, self._test(part, by_index=True))
+                rows = sa.select(sa.literal(1)).select_from(found.rows).where(*fits)
+                yield Source(rows, sa.select(found.rows.c.trace_id).where(*fits))
 
     def _is_of_span(self, node: Node) -> bool:
         if isinstance(node, tree.Comparison):
@@ -160,7 +186,7 @@ class _Compiler:
             return self._of_content(comparison, found)
         else:
             plain = found.indexed and not by_index and not self._of_spans
-            value = _Unindexed(found.value) if plain else found.value
+            value = Unindexed(found.value) if plain else found.value
             test = self._of_text(comparison, value)
         return sa.not_(test) if comparison.name.negated else test
 
@@ -218,8 +244,13 @@ class _Compiler:
             told = storable(comparison.values[0].text)
             pattern = orjson.dumps(told).decode()[1:-1]
             test = sa.or_(*(self._matches(comparison, column, pattern) for column in columns))
-            words = fulltext.query(told)
-            test = sa.and_(fulltext.has_words(rows, words), test) if words else test
+            words = fulltext.like(told)
+            if words and self._by_words:
+                self.asked_words = True
+                test = sa.and_(fulltext.CONTENTS.has(rows, words), test)
+            elif words:  # the index's way to tell words, without it
+                both = sa.func.coalesce(columns[0], "") + " " + sa.func.coalesce(columns[1], "")
+                test = sa.and_(test, fulltext.read(both, words))
         of_trace = found.rows is None
         test = _exists(rows, test) if of_trace else sa.func.coalesce(test, sa.false())
         return sa.not_(test) if name.negated != (symbol == "IS NULL") else test
@@ -229,7 +260,7 @@ def _exists(rows: Any, *conditions: Any) -> Any:
     return sa.exists().where(rows.c.trace_id == traces.c.trace_id, *conditions)
 
 
-class _Unindexed(FunctionElement[Any]):
+class Unindexed(FunctionElement[Any]):
     """A column as it is, looked up without its index, which SQLite would take for a rare value's.
 
     Of a trace in hand its few rows are looked at.
@@ -240,12 +271,12 @@ class _Unindexed(FunctionElement[Any]):
     type = sa.String()
 
 
-@compiles(_Unindexed)
+@compiles(Unindexed)
 def _(element: Any, compiler: Any, **how: Any) -> str:
     return str(compiler.process(element.clauses, **how))
 
 
-@compiles(_Unindexed, "sqlite")
+@compiles(Unindexed, "sqlite")
 def _(element: Any, compiler: Any, **how: Any) -> str:
     return f"+{compiler.process(element.clauses, **how)}"
 

@@ -27,10 +27,10 @@ class _Key:
     def may_be_null(self) -> bool:
         return getattr(self.value, "nullable", True)
 
-    def clauses(self) -> list[Any]:
+    def clause(self) -> Any:
         """Return the order by this key: what is not known comes last in either direction."""
         by_value = self.value.desc() if self.descending else self.value.asc()
-        return [self.value.is_(None), by_value] if self.may_be_null else [by_value]
+        return by_value.nulls_last() if self.may_be_null else by_value
 
     def beyond(self, value: Any) -> Any:
         """Return the condition that a row comes after one with this value."""
@@ -67,7 +67,7 @@ class Order:
         """
         columns = [key.value.label(f"key_{i}") for i, key in enumerate(self.keys)]
         query = query.add_columns(*columns)
-        query = query.order_by(*(clause for key in self.keys for clause in key.clauses()))
+        query = query.order_by(*(key.clause() for key in self.keys))
         return query.where(self._after(self._read(page_token))) if page_token else query
 
     def token(self, row: Any) -> str:
