@@ -13,10 +13,9 @@ import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR, insert
 
+from spanlog.store.dialects import ByDialect
 from spanlog.store.schema import spans
 
 if TYPE_CHECKING:
@@ -70,10 +69,10 @@ class Index:
             sa.MetaData(),
             sa.Column("trace_id", sa.String, primary_key=True),
             sa.Column("span_id", sa.String, primary_key=True),
-            sa.Column("words", postgresql.TSVECTOR, nullable=False),
+            sa.Column("words", TSVECTOR, nullable=False),
             sa.Index(f"{name}_by_word", "words", postgresql_using="gin"),
         )
-        self._insert = postgresql.insert(self._table).on_conflict_do_nothing()
+        self._insert = insert(self._table).on_conflict_do_nothing()
 
     def create(self, connection: sa.Connection) -> None:
         """Make the index, and put in what is there already."""
@@ -133,21 +132,19 @@ class Index:
 
     def has(self, rows: sa.FromClause, words: Words) -> Any:
         """Return the condition that a row of spans may have words."""
-        return _IsAmong(
-            sa.literal_column(f"{rows.description}.rowid"),
-            sa.select(_ROWID).select_from(self._table).where(self._match(words)).scalar_subquery(),
-            sa.tuple_(rows.c.trace_id, rows.c.span_id),
-            sa.select(self._table.c.trace_id, self._table.c.span_id)
-            .where(self._match(words))
-            .scalar_subquery(),
+        match, of = self._match(words), self._table.c
+        rowid: sa.ColumnElement[int] = sa.literal_column(f"{rows.description}.rowid")
+        return ByDialect(
+            rowid.in_(sa.select(_ROWID).select_from(self._table).where(match)),
+            sa.tuple_(*rows.primary_key).in_(sa.select(of.trace_id, of.span_id).where(match)),
         )
 
     def _match(self, words: Words) -> Any:
-        return _Match(
-            sa.literal_column(self._name),
-            sa.literal(" ".join(f'"{word}"{"*" * begins}' for word, begins in words)),
-            self._table.c.words,
-            sa.literal(" & ".join(f"{word[:_LONGEST]}{':*' * begins}" for word, begins in words)),
+        sqlite = " ".join(f'"{word}"{"*" * begins}' for word, begins in words)
+        postgresql = " & ".join(f"{word[:_LONGEST]}{':*' * begins}" for word, begins in words)
+        return ByDialect(
+            sa.literal_column(self._name).op("MATCH")(sqlite),
+            self._table.c.words.op("@@")(sa.cast(postgresql, TSQUERY)),
         )
 
 
@@ -155,10 +152,9 @@ def read(text: Any, words: Words) -> Any:
     """Return the condition that words are in a text, for which the text itself is read."""
     return sa.and_(
         *(
-            _Begins(
-                text,
-                sa.literal(rf"(?i)(?:(?<![^\W_])|(?<=\\[ntr])){word}"),
-                sa.literal(rf"(^|[^[:alnum:]]|\\[ntr]){word}"),
+            ByDialect(
+                text.op("REGEXP")(rf"(?i)(?:(?<![^\W_])|(?<=\\[ntr])){word}"),
+                text.op("~*")(rf"(^|[^[:alnum:]]|\\[ntr]){word}"),
             )
             for word, _ in words
         )
@@ -206,79 +202,3 @@ def _words(text: str) -> Iterator[re.Match[str]]:
         beside = text[max(word.start() - 1, 0) : word.start()] + text[word.end() :][:1]
         if max(word[0]) < _SPACELESS and max(beside, default="") < _MARKS and not _ODD & {*word[0]}:
             yield word
-
-
-class _Match(FunctionElement[Any]):
-    """The condition that words are in an index. No boolean to SQLAlchemy, which would add `= 1`."""
-
-    inherit_cache = True
-    name = "match_words"
-    type = sa.types.NULLTYPE
-
-
-@compiles(_Match)
-def _(element: Any, compiler: Any, **how: Any) -> str:  # noqa: ARG001
-    return "true"
-
-
-@compiles(_Match, "sqlite")
-def _(element: Any, compiler: Any, **how: Any) -> str:
-    table, words, _, _ = element.clauses
-    return f"{compiler.process(table, **how)} MATCH {compiler.process(words, **how)}"
-
-
-@compiles(_Match, "postgresql")
-def _(element: Any, compiler: Any, **how: Any) -> str:
-    _, _, column, words = element.clauses
-    found = column.op("@@")(sa.cast(words, postgresql.TSQUERY))
-    return str(compiler.process(found, **how))
-
-
-class _Begins(FunctionElement[Any]):
-    """The condition that a word begins somewhere in a text, by a regular expression."""
-
-    inherit_cache = True
-    name = "begins"
-    type = sa.types.NULLTYPE
-
-
-@compiles(_Begins)
-def _(element: Any, compiler: Any, **how: Any) -> str:  # noqa: ARG001
-    return "true"
-
-
-@compiles(_Begins, "sqlite")
-def _(element: Any, compiler: Any, **how: Any) -> str:
-    text, pattern, _ = element.clauses
-    return f"{compiler.process(text, **how)} REGEXP {compiler.process(pattern, **how)}"
-
-
-@compiles(_Begins, "postgresql")
-def _(element: Any, compiler: Any, **how: Any) -> str:
-    text, _, pattern = element.clauses
-    return f"{compiler.process(text, **how)} ~* {compiler.process(pattern, **how)}"
-
-
-class _IsAmong(FunctionElement[Any]):
-    """The condition that a span is among those of an index, which SQLite knows by their rows."""
-
-    inherit_cache = True
-    name = "is_among"
-    type = sa.types.NULLTYPE
-
-
-@compiles(_IsAmong)
-def _(element: Any, compiler: Any, **how: Any) -> str:  # noqa: ARG001
-    return "true"
-
-
-@compiles(_IsAmong, "sqlite")
-def _(element: Any, compiler: Any, **how: Any) -> str:
-    row, rows, _, _ = element.clauses
-    return f"{compiler.process(row, **how)} IN {compiler.process(rows, **how)}"
-
-
-@compiles(_IsAmong, "postgresql")
-def _(element: Any, compiler: Any, **how: Any) -> str:
-    _, _, span, found = element.clauses
-    return f"{compiler.process(span, **how)} IN {compiler.process(found, **how)}"

@@ -25,7 +25,8 @@ from spanlog.recorder import Unavailable
 from spanlog.store import StoreError, assessed, figures, fulltext, golden
 from spanlog.store.bundles import Bundle
 from spanlog.store.database import Database, is_poison
-from spanlog.store.filters import Filter, FilterError, Order, Unindexed
+from spanlog.store.dialects import unindexed
+from spanlog.store.filters import Filter, FilterError, Order
 from spanlog.store.processes import is_gone
 from spanlog.store.rows import (
     Attached,
@@ -609,7 +610,7 @@ def _fits(connection: sa.Connection, experiment_ids: Iterable[str], where: Filte
     for source in where.sources:
         some = source.found.limit(_FEW + 1).subquery()
         if (connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0) <= _FEW:
-            of = _in_experiments(experiment_ids, Unindexed(traces.c.experiment_id))
+            of = _in_experiments(experiment_ids, unindexed(traces.c.experiment_id))
             return sa.and_(of, traces.c.trace_id.in_(source.trace_ids), where.clause)
     return sa.and_(_in_experiments(experiment_ids), where.clause)
 

@@ -1,7 +1,6 @@
 """The filter language of searches: text, a tree of comparisons, SQL with bound parameters."""
 
 from spanlog.store.filters.conditions import Filter as Filter
-from spanlog.store.filters.conditions import Unindexed as Unindexed
 from spanlog.store.filters.conditions import parse_filter as parse_filter
 from spanlog.store.filters.errors import FilterError as FilterError
 from spanlog.store.filters.order import Order as Order

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 
 from spanlog.store import fulltext
+from spanlog.store.dialects import unindexed, with_cases
 from spanlog.store.filters import tree
 from spanlog.store.filters.errors import misread
 from spanlog.store.filters.fields import Field, find
@@ -186,7 +185,7 @@ class _Compiler:
             return self._of_content(comparison, found)
         else:
             plain = found.indexed and not by_index and not self._of_spans
-            value = Unindexed(found.value) if plain else found.value
+            value = unindexed(found.value) if plain else found.value
             test = self._of_text(comparison, value)
         return sa.not_(test) if comparison.name.negated else test
 
@@ -229,7 +228,7 @@ class _Compiler:
             except (re.error, OverflowError, RecursionError) as error:
                 self._complain(f"not a regular expression: {error}", comparison.values[0].start)
             return value.regexp_match(pattern)
-        like = value.like if comparison.operator == "LIKE" else _WithCases(value).ilike
+        like = value.like if comparison.operator == "LIKE" else with_cases(value).ilike
         return like(pattern.replace("\\", "\\\\"), escape="\\")
 
     def _of_content(self, comparison: Comparison, found: Field) -> Any:
@@ -258,45 +257,6 @@ class _Compiler:
 
 def _exists(rows: Any, *conditions: Any) -> Any:
     return sa.exists().where(rows.c.trace_id == traces.c.trace_id, *conditions)
-
-
-class Unindexed(FunctionElement[Any]):
-    """A column as it is, looked up without its index, which SQLite would take for a rare value's.
-
-    Of a trace in hand its few rows are looked at.
-    """
-
-    inherit_cache = True
-    name = "unindexed"
-    type = sa.String()
-
-
-@compiles(Unindexed)
-def _(element: Any, compiler: Any, **how: Any) -> str:
-    return str(compiler.process(element.clauses, **how))
-
-
-@compiles(Unindexed, "sqlite")
-def _(element: Any, compiler: Any, **how: Any) -> str:
-    return f"+{compiler.process(element.clauses, **how)}"
-
-
-class _WithCases(FunctionElement[Any]):
-    """A text whose letters have cases: PostgreSQL's come from the language of the database."""
-
-    inherit_cache = True
-    name = "with_cases"
-    type = sa.String()
-
-
-@compiles(_WithCases)
-def _(element: Any, compiler: Any, **how: Any) -> str:
-    return str(compiler.process(element.clauses, **how))
-
-
-@compiles(_WithCases, "postgresql")
-def _(element: Any, compiler: Any, **how: Any) -> str:
-    return f'({compiler.process(element.clauses, **how)}) COLLATE "default"'
 
 
 def _compare(symbol: str, value: Any, others: Sequence[Any]) -> Any:
