@@ -107,6 +107,11 @@ def test_tables_fit_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) ->
     assert len(cli("traces").stdout.splitlines()) == 5
 
 
+def test_what_took_no_millisecond_is_listed_as_such() -> None:
+    spanlog.start_span_no_context("quick", start_time_ns=5).end(end_time_ns=10)
+    assert "OK      < 1 ms  " in cli("traces").stdout
+
+
 def test_show_takes_the_beginning_or_end_of_an_id(three: dict[str, str]) -> None:
     for id_ in (three["b2"], three["b2"][-8:], three["b2"][:-1]):
         assert json.loads(cli("show", id_, "--json").stdout)["info"]["trace_id"] == three["b2"]
@@ -137,6 +142,23 @@ def test_stats_counts_errors_latency_and_tokens() -> None:
     text = cli("stats", "status = 'OK'").stdout
     assert text.startswith("2 traces  0 failed  200 in / 40 out")
     assert cli("stats", "name = 'c'").exit_code == 1
+
+
+def test_stats_count_a_call_that_several_layers_recorded_once() -> None:
+    with spanlog.start_span("agent", attributes=USAGE), spanlog.start_span("step"):
+        for model in ("small", "large"):
+            with spanlog.start_span("chat", attributes={**USAGE, "gen_ai.request.model": model}):
+                pass
+    found = json.loads(cli("stats", "--json").stdout)
+    assert found["traces"]["tokens"]["total_tokens"] == 240
+    assert {k: v["tokens"]["total_tokens"] for k, v in found["by_model"].items()} == {
+        "small": 120,
+        "large": 120,
+    }
+    assert {k: v["tokens"] for k, v in found["by_span"].items() if k != "chat"} == {
+        "agent": {},
+        "step": {},
+    }
 
 
 def test_delete_asks_and_deletes_what_is_meant(three: dict[str, str]) -> None:

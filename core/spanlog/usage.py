@@ -52,13 +52,25 @@ def counted(spans: Iterable[Span]) -> list[tuple[Span, dict[str, int]]]:
     """
     by_id = {span.span_id: span for span in spans}
     counts = {id_: found for id_, span in by_id.items() if (found := span.usage)}
-    shadowed: set[str] = set()
-    for id_ in counts:
-        parent = by_id[id_].parent_id
-        while parent in by_id and parent not in shadowed:
-            shadowed.add(parent)
-            parent = by_id[parent].parent_id
-    return [(by_id[id_], found) for id_, found in counts.items() if id_ not in shadowed]
+    parents = {id_: span.parent_id for id_, span in by_id.items()}
+    return [(by_id[id_], counts[id_]) for id_ in innermost(counts, parents)]
+
+
+def innermost(ids: Iterable[str], parents: Mapping[str, str | None]) -> list[str]:
+    """Return those of some spans that have none of them below.
+
+    Args:
+        ids: The ids of the spans.
+        parents: Of each span of the trace, the id of the span above it.
+    """
+    ids = list(ids)
+    above: set[str] = set()
+    for id_ in ids:
+        parent = parents[id_]
+        while parent is not None and parent in parents and parent not in above:
+            above.add(parent)
+            parent = parents[parent]
+    return [id_ for id_ in ids if id_ not in above]
 
 
 def total(spans: Iterable[Span]) -> dict[str, int] | None:

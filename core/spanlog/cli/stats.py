@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,15 @@ from spanlog import usage
 from spanlog.cli.store import condition, filter_options, json_option, opened, store_option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from rich.table import Table
 
-    from spanlog.entities import Span, TraceState
+    from spanlog.store.statistics import TraceFigures
 
 _PERCENTILES = (50, 90, 95, 99)
 _MOST = 12  # lines of a table
+_TOKENS: tuple[str, ...] = ("input_tokens", "output_tokens", "total_tokens")
 
 
 @click.command()
@@ -47,9 +49,11 @@ def stats(
     from spanlog.store.filters import parse_filter
 
     where = condition(filter, experiment, since, before)
-    found = Stats()
-    for state, name, spans in opened(store).figures(parse_filter(where)):
-        found.add(state, name, spans)
+    there, parsed, found = opened(store), parse_filter(where), Stats()
+    for trace in there.figures(parsed):
+        found.add(trace)
+    if found.traces.count:
+        found.use(there.tokens_by_name(parsed))
     if as_json:
         from spanlog.cli.output import put_json
 
@@ -70,13 +74,16 @@ class Group:
     took: list[int] = field(default_factory=list)  # ns
     tokens: dict[str, int] = field(default_factory=dict)
 
-    def add(self, took: int | None, tokens: Mapping[str, int] | None, *, failed: bool) -> None:
+    def add(self, took: int | None, *, failed: bool) -> None:
         """Count one more."""
         self.count += 1
         self.errors += failed
         if took is not None:
             self.took.append(took)
-        usage.add(self.tokens, tokens or {})
+
+    def use(self, tokens: Mapping[str, int]) -> None:
+        """Add tokens."""
+        usage.add(self.tokens, tokens)
 
     def percentile(self, percent: int) -> int | None:
         """Return the time that so many of a hundred took at most, in nanoseconds."""
@@ -102,31 +109,39 @@ class Stats:
 
     def __init__(self) -> None:
         self.traces = Group()
-        self.states: dict[str, int] = {}
-        self.by_name: dict[str, Group] = {}
-        self.by_model: dict[str, Group] = {}
-        self.by_span: dict[str, Group] = {}
+        self.states = Counter[str]()
+        self.by_name = defaultdict[str, Group](Group)
+        self.by_model = defaultdict[str, Group](Group)
+        self.by_span = defaultdict[str, Group](Group)
 
-    def add(self, state: TraceState, name: str | None, spans: Iterable[Span]) -> None:
+    def add(self, trace: TraceFigures) -> None:
         """Count one more trace."""
-        spans = list(spans)
-        root = next((span for span in spans if span.parent_id is None), None)
-        calls = usage.counted(spans)
-        tokens: dict[str, int] = {}
-        for _, found in calls:
-            usage.add(tokens, found)
-        self.states[state.value] = self.states.get(state.value, 0) + 1
-        for group in (self.traces, self.by_name.setdefault(name or "", Group())):
-            group.add(root.duration_ns if root else None, tokens, failed=state.value == "ERROR")
-        for span, found in calls:
-            self.by_model.setdefault(span.model or "", Group()).add(
-                span.duration_ns, found, failed=_failed(span)
-            )
-        counted = {span.span_id: found for span, found in calls}
-        for span in spans:
-            self.by_span.setdefault(span.name, Group()).add(
-                span.duration_ns, counted.get(span.span_id), failed=_failed(span)
-            )
+        parents: dict[str, str | None] = {}
+        used: dict[str, Any] = {}
+        root = None
+        for _, _, _, id_, parent, name, status, took, model, read, written, total in trace.spans:
+            failed = status == "ERROR"
+            parents[id_] = parent
+            self.by_span[name].add(took, failed=failed)
+            if parent is None:
+                root = took
+            if total is not None:
+                used[id_] = name, model or "", took, failed, (read or 0, written or 0, total)
+        for id_ in usage.innermost(used, parents):
+            name, model, took, failed, counts = used[id_]
+            tokens: dict[str, int] = dict(zip(_TOKENS, counts, strict=True))
+            self.by_span[name].use(tokens)
+            self.by_model[model].use(tokens)
+            self.by_model[model].add(took, failed=failed)
+        self.states[trace.state] += 1
+        for group in (self.traces, self.by_name[trace.name or ""]):
+            group.add(root, failed=trace.state == "ERROR")
+
+    def use(self, tokens: Mapping[str, Mapping[str, int]]) -> None:
+        """Add what traces used, by their names."""
+        for name, found in tokens.items():
+            self.traces.use(found)
+            self.by_name[name].use(found)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON data."""
@@ -141,10 +156,6 @@ class Stats:
                 )
             },
         }
-
-
-def _failed(span: Span) -> bool:
-    return span.status.status_code.value == "ERROR"
 
 
 def _largest(groups: Mapping[str, Group]) -> list[tuple[str, Group]]:

@@ -45,7 +45,7 @@ def traces(
     from spanlog.cli.output import HEADINGS, cells, listed, put, put_json, table
 
     where = condition(filter, experiment, since, before)
-    found = find(opened(store), where, limit, order_by, include_spans=True)
+    found = find(opened(store), where, limit, order_by)
     if as_json:
         for trace in found:
             put_json(listed(trace))

@@ -103,10 +103,11 @@ class Outline:
         root = next((row.span for row in self.rows if row.span.parent_id is None), None)
         self.name = one_line(info.name or (root.name if root else "")) or "trace"
         took = root.duration_ns if root else None
-        if took is None and info.execution_duration is not None:
-            took = info.execution_duration * 1_000_000
-        self.took_ns = took
         self.took = "" if took is None else duration(took)
+        if took is None and info.execution_duration is not None:  # read without its spans
+            took = info.execution_duration * 1_000_000
+            self.took = duration(took) if took else "< 1 ms"
+        self.took_ns = took
 
 
 def family(span: Span) -> str:

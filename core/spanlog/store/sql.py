@@ -22,7 +22,7 @@ from spanlog.entities import (
     TraceState,
 )
 from spanlog.recorder import Unavailable
-from spanlog.store import StoreError, assessed, figures, fulltext, golden
+from spanlog.store import StoreError, assessed, figures, fulltext, golden, statistics
 from spanlog.store.bundles import Bundle
 from spanlog.store.database import Database, is_poison
 from spanlog.store.dialects import unindexed
@@ -498,14 +498,16 @@ class SqlStore:
         with self._search() as connection:
             return figures.over_time(connection, _in_experiments(experiment_ids), where.clause)
 
-    def figures(self, where: Filter) -> Iterator[tuple[TraceState, str | None, list[Span]]]:
-        """Go through the traces that fit a filter: state, name, and spans without their contents.
-
-        However many there are, one at a time is in memory.
-        """
+    def figures(self, where: Filter) -> Iterator[statistics.TraceFigures]:
+        """Go through the figures of the traces that fit a filter, and of their spans."""
         self._note_interrupted()
         with self._search() as connection:
-            yield from figures.by_trace(connection, where.clause)
+            yield from statistics.by_trace(connection, where.clause)
+
+    def tokens_by_name(self, where: Filter) -> dict[str, dict[str, int]]:
+        """Return what the traces that fit a filter used together, by their names."""
+        with self._search() as connection:
+            return statistics.tokens_by_name(connection, where.clause)
 
     def _load(
         self, connection: sa.Connection, rows: Sequence[Any], *, include_spans: bool = True
