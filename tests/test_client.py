@@ -6,7 +6,7 @@ import pytest
 import spanlog
 from spanlog import tracing
 from spanlog.client import MlflowClient, TracingClient
-from spanlog.entities import NoOpSpan, SpanStatusCode, TraceState
+from spanlog.entities import Feedback, NoOpSpan, SpanStatusCode, TraceState
 
 
 @pytest.fixture
@@ -62,6 +62,19 @@ def test_traces_are_found_again(client):
         client.end_trace(client.start_trace(name).trace_id)
     assert [t.info.name for t in client.search_traces(filter_string="name = 'b'")] == ["b", "b"]
     assert len(client.search_traces(max_results=1)) == 1
+
+
+def test_what_is_said_of_a_trace_goes_through_the_client_too(client):
+    with tracing.context(session_id="s"):
+        id_ = client.start_trace("a").trace_id
+    client.end_trace(id_)
+    said = client.log_assessment(id_, Feedback("good", 0.5)).assessment_id
+    client.update_assessment(id_, said, Feedback("good", 0.7))
+    assert client.get_assessment(id_, said).feedback.value == 0.7
+    (session,) = client.search_sessions(filter_string="feedback.good > 0.6")
+    assert (session.id, [trace.trace_id for trace in session]) == ("s", [id_])
+    client.delete_assessment(id_, said)
+    assert client.get_trace(id_, display=False, flush=True).info.assessments == []
 
 
 def test_one_client_ends_what_another_began(one_trace):

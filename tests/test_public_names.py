@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -112,3 +113,44 @@ def test_everything_public_says_what_it_is(thing):
 @pytest.mark.parametrize("name", entities.__all__)
 def test_entities_are_found_by_mlflows_names(name):
     assert getattr(importlib.import_module("spanlog.entities"), name)
+
+
+MLFLOW = {
+    spanlog: """add_trace autolog delete_assessment delete_trace_tag flush_trace_async_logging
+        get_active_trace_id get_assessment get_current_active_span get_last_active_trace_id
+        get_trace get_tracking_uri log_assessment log_expectation log_feedback log_issue log_trace
+        override_feedback search_sessions search_traces set_experiment set_trace_tag
+        set_tracking_uri start_span start_span_no_context trace update_assessment
+        update_current_trace""",
+    spanlog.tracing: """configure context disable disable_notebook_display enable
+        enable_notebook_display get_bridged_tracer_provider
+        get_tracing_context_headers_for_http_request reset set_destination set_span_chat_tools
+        set_tracing_context_from_http_request_headers""",
+    spanlog.MlflowClient: """delete_assessment delete_trace_tag delete_traces end_span end_trace
+        get_assessment get_trace link_prompt_versions_to_trace link_traces_to_run log_assessment
+        search_traces set_trace_tag start_span start_trace unlink_traces_from_run
+        update_assessment""",
+    entities: """Assessment AssessmentError AssessmentSource AssessmentSourceType Document
+        Expectation Experiment Feedback IssueReference Link LiveSpan NoOpSpan Session Span SpanEvent
+        SpanLogLevel SpanStatus SpanStatusCode SpanType Trace TraceData TraceInfo TraceLocation
+        TraceState""",
+    entities.Trace: """from_dict from_json from_proto pandas_dataframe_columns search_assessments
+        search_spans to_dict to_json to_pandas_dataframe_row to_proto trace_id""",
+    entities.TraceData: "from_dict request response to_dict",
+    entities.LiveSpan: """add_event add_link attributes description end events get_attribute inputs
+        links llm_cost log_level model_name name outputs parent_id record_exception request_id
+        set_attribute set_attributes set_description set_inputs set_log_level set_outputs
+        set_span_type set_status span_id span_type start_time_ns status to_dict trace_id""",
+    entities.Feedback: """assessment_id error_code error_message expectation feedback
+        from_dictionary to_dictionary to_proto""",
+}
+
+
+@pytest.mark.parametrize("owner", MLFLOW)
+def test_every_name_of_mlflows_tracing_is_there_or_the_readme_says_that_it_is_not(owner):
+    readme = Path(__file__).parent.parent / "README.md"
+    moving = readme.read_text(encoding="utf-8").split("## Moving from MLflow")[1].split("\n## ")[0]
+    missing = re.findall(r"`(?:tracing\.)?(\w+)`", moving.split("Not there:")[1])
+    of_instances = getattr(owner, "__annotations__", {})
+    there = {*dir(owner), *of_instances}
+    assert {n for n in MLFLOW[owner].split() if (n in there) == (n in missing)} == set()

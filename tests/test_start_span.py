@@ -356,3 +356,11 @@ def test_while_tracing_is_off_every_call_of_a_span_does_nothing(traces):
     tracing.enable()
     spanlog.start_span_no_context("under nothing", parent_span=span).end()
     assert traces() == []
+
+
+def test_tools_are_recorded_by_mlflows_name(one_trace):
+    with spanlog.start_span("chat", "CHAT_MODEL") as span:
+        tool = {"type": "function", "function": {"name": "get_weather", "parameters": {}}}
+        spanlog.tracing.set_span_chat_tools(span, [tool])
+    spanlog.flush_trace_async_logging(terminate=True)
+    assert [tool.name for tool in one_trace().data.spans[0].tools] == ["get_weather"]

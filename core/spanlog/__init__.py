@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from spanlog.feedback import override_feedback as override_feedback
     from spanlog.feedback import update_assessment as update_assessment
     from spanlog.fluent import flush as flush
+    from spanlog.fluent import flush_trace_async_logging as flush_trace_async_logging
     from spanlog.fluent import get_active_trace_id as get_active_trace_id
     from spanlog.fluent import get_current_active_span as get_current_active_span
     from spanlog.fluent import get_last_active_trace_id as get_last_active_trace_id
@@ -94,6 +95,7 @@ _HOME = {
     "delete_traces": "search",
     "export_traces": "transfer",
     "flush": "fluent",
+    "flush_trace_async_logging": "fluent",
     "get_active_trace_id": "fluent",
     "get_assessment": "feedback",
     "get_attachment": "search",

@@ -19,6 +19,7 @@ class AssessmentSourceType:
 
     HUMAN = "HUMAN"
     LLM_JUDGE = "LLM_JUDGE"
+    AI_JUDGE = LLM_JUDGE  # its former name
     CODE = "CODE"
     SOURCE_TYPE_UNSPECIFIED = "SOURCE_TYPE_UNSPECIFIED"
 
@@ -26,7 +27,6 @@ class AssessmentSourceType:
 _SOURCE_TYPES = {
     name: value for name, value in vars(AssessmentSourceType).items() if name.isupper()
 }
-_SOURCE_TYPES["AI_JUDGE"] = AssessmentSourceType.LLM_JUDGE  # its former name
 
 
 @dataclass
@@ -139,6 +139,26 @@ class Assessment:
 
     to_dictionary = to_dict
 
+    @property
+    def feedback(self) -> Assessment | None:
+        """This, if it is feedback: for MLflow, its value and error are one level further down."""
+        return self if self.kind == "feedback" else None
+
+    @property
+    def expectation(self) -> Assessment | None:
+        """This, if it is an expectation: as `feedback`."""
+        return self if self.kind == "expectation" else None
+
+    @property
+    def error_code(self) -> str | None:
+        """The kind of error because of which there is no value."""
+        return self.error.error_code if self.error else None
+
+    @property
+    def error_message(self) -> str | None:
+        """What was wrong."""
+        return self.error.error_message if self.error else None
+
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Assessment:
         """Return the assessment that `to_dict` wrote."""
@@ -159,6 +179,8 @@ class Assessment:
             valid=data.get("valid", True),
             assessment_id=data.get("assessment_id"),
         )
+
+    from_dictionary = from_dict
 
 
 class Feedback(Assessment):

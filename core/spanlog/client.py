@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spanlog import fluent, search
+from spanlog import feedback, fluent, search
 from spanlog.context import current_span
 from spanlog.spans import LiveSpan, NoOpSpan, SpanStatus, SpanStatusCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from spanlog.entities import PagedList, Span, Trace
+    from spanlog.entities import Assessment, PagedList, Session, Span, Trace
 
 
 class TracingClient:
@@ -117,8 +117,14 @@ class TracingClient:
         elif not _off(trace_id):
             raise ValueError(f"there is no open trace {trace_id!r}")
 
-    def get_trace(self, trace_id: str | None = None, request_id: str | None = None) -> Trace | None:
-        """Return a trace, or None with a warning if there is none."""
+    def get_trace(
+        self,
+        trace_id: str | None = None,
+        display: bool = True,  # noqa: ARG002 - MLflow's: a trace shows itself
+        flush: bool = True,  # noqa: ARG002 - MLflow's: it is always done
+        request_id: str | None = None,
+    ) -> Trace | None:
+        """Return a trace, or None with a warning if there is none; see `spanlog.get_trace`."""
         return search.get_trace(_one(trace_id, request_id))
 
     def search_traces(
@@ -130,6 +136,7 @@ class TracingClient:
         page_token: str | None = None,
         include_spans: bool = True,
         locations: Sequence[str] | None = None,
+        flush: bool = True,  # noqa: ARG002 - MLflow's: it is always done
     ) -> PagedList[Trace]:
         """Return a page of the traces that fit a filter; see `spanlog.search_traces`.
 
@@ -142,6 +149,7 @@ class TracingClient:
                 or go meanwhile move nothing: the next page begins after the last trace of this.
             include_spans: False to leave the spans out.
             locations: The experiment ids, by MLflow's newer name.
+            flush: MLflow's: what was recorded until now is found in any case.
         """
         ids = locations if experiment_ids is None else experiment_ids
         return search.find(ids, filter_string, max_results, order_by, page_token, include_spans)
@@ -156,6 +164,34 @@ class TracingClient:
     ) -> PagedList[Span]:
         """Return a page of the spans that fit a filter; see `spanlog.search_spans`."""
         return search.find_spans(experiment_ids, filter_string, max_results, order_by, page_token)
+
+    def search_sessions(
+        self,
+        max_results: int | None = 100,
+        filter_string: str | None = None,
+        include_spans: bool = True,
+        locations: Sequence[str] | None = None,
+    ) -> list[Session]:
+        """Return the conversations with a trace that fits; see `spanlog.search_sessions`."""
+        return search.search_sessions(max_results, filter_string, include_spans, locations)
+
+    def log_assessment(self, trace_id: str, assessment: Assessment) -> Assessment:
+        """Add a `Feedback` or an `Expectation` to a trace; see `spanlog.log_assessment`."""
+        return feedback.log_assessment(trace_id, assessment)
+
+    def get_assessment(self, trace_id: str, assessment_id: str) -> Assessment:
+        """Return an assessment; see `spanlog.get_assessment`."""
+        return feedback.get_assessment(trace_id, assessment_id)
+
+    def update_assessment(
+        self, trace_id: str, assessment_id: str, assessment: Assessment
+    ) -> Assessment:
+        """Change an assessment; see `spanlog.update_assessment`."""
+        return feedback.update_assessment(trace_id, assessment_id, assessment)
+
+    def delete_assessment(self, trace_id: str, assessment_id: str) -> None:
+        """Remove an assessment; see `spanlog.delete_assessment`."""
+        feedback.delete_assessment(trace_id, assessment_id)
 
     def set_trace_tag(
         self,

@@ -119,6 +119,10 @@ class Document:
     metadata: dict[str, Any] = field(default_factory=dict)
     id: str | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document as plain data."""
+        return dict(vars(self))
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -256,6 +260,11 @@ class TraceData:
         """Return the spans as plain JSON data."""
         return {"spans": [span.to_dict() for span in self.spans]}
 
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> TraceData:
+        """Return the spans that `to_dict` wrote."""
+        return cls([Span.from_dict(span) for span in data["spans"]])
+
 
 @dataclass
 class Trace:
@@ -270,6 +279,11 @@ class Trace:
     def __post_init__(self) -> None:
         if self.data.spans:
             self.info.token_usage = usage.total(self.data.spans)
+
+    @property
+    def trace_id(self) -> str:
+        """The trace id."""
+        return self.info.trace_id
 
     def search_spans(
         self,
@@ -329,13 +343,49 @@ class Trace:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Trace:
         """Return the trace that `to_dict` wrote."""
-        spans = [Span.from_dict(span) for span in data["data"]["spans"]]
-        return cls(TraceInfo.from_dict(data["info"]), TraceData(spans))
+        return cls(TraceInfo.from_dict(data["info"]), TraceData.from_dict(data["data"]))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Trace:
         """Return the trace that `to_json` wrote."""
         return cls.from_dict(orjson.loads(text))
+
+    @staticmethod
+    def pandas_dataframe_columns() -> list[str]:
+        """Return the names in `to_pandas_dataframe_row`."""
+        return [
+            "trace_id",
+            "trace",
+            "client_request_id",
+            "state",
+            "request_time",
+            "execution_duration",
+            "request",
+            "response",
+            "trace_metadata",
+            "tags",
+            "spans",
+            "assessments",
+        ]
+
+    def to_pandas_dataframe_row(self) -> dict[str, Any]:
+        """Return the trace as a row of the DataFrame that `search_traces` gives."""
+        info, root = self.info, self.data._root()
+        values = (
+            info.trace_id,
+            self.to_json(),
+            info.client_request_id,
+            info.state.value,
+            info.request_time,
+            info.execution_duration,
+            root.inputs if root else None,
+            root.outputs if root else None,
+            info.trace_metadata,
+            info.tags,
+            [span.to_dict() for span in self.data.spans],
+            [said.to_dict() for said in info.assessments],
+        )
+        return dict(zip(self.pandas_dataframe_columns(), values, strict=True))
 
     def __str__(self) -> str:
         from spanlog.display.tree import render

@@ -203,6 +203,15 @@ def flush(timeout: float = 30.0) -> bool:
     return recorder.flush(timeout)
 
 
+def flush_trace_async_logging(terminate: bool = False) -> None:  # noqa: ARG001 - MLflow's
+    """Do as `flush`, by MLflow's name.
+
+    Args:
+        terminate: MLflow's; there is nothing that would have to end.
+    """
+    flush()
+
+
 def set_tracking_uri(uri: str) -> None:
     """Keep traces in another place from now on.
 

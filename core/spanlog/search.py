@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from spanlog import config
 from spanlog.attachments import Attachment
+from spanlog.entities import Trace
 from spanlog.recorder import recorder
 from spanlog.safety import logger
 from spanlog.store import current_store
@@ -16,17 +17,21 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from spanlog.entities import PagedList, Session, Span, Trace
+    from spanlog.entities import PagedList, Session, Span
 
 
 def get_trace(
-    trace_id: str | None = None, silent: bool = False, request_id: str | None = None
+    trace_id: str | None = None,
+    silent: bool = False,
+    flush: bool = True,  # noqa: ARG001 - MLflow's: it is always done
+    request_id: str | None = None,
 ) -> Trace | None:
     """Return a trace with all that was recorded of it until now.
 
     Args:
         trace_id: Its id.
         silent: True to give no warning where there is none.
+        flush: MLflow's: what was recorded until now is there in any case.
         request_id: The trace id, by MLflow's older name.
 
     Returns:
@@ -65,6 +70,7 @@ def search_traces(
     return_type: Literal["list"],
     include_spans: bool = ...,
     locations: Sequence[str] | None = ...,
+    flush: bool = ...,
 ) -> list[Trace]: ...
 @overload
 def search_traces(
@@ -76,6 +82,7 @@ def search_traces(
     return_type: Literal["pandas"],
     include_spans: bool = ...,
     locations: Sequence[str] | None = ...,
+    flush: bool = ...,
 ) -> pd.DataFrame: ...
 @overload
 def search_traces(
@@ -86,6 +93,7 @@ def search_traces(
     return_type: None = ...,
     include_spans: bool = ...,
     locations: Sequence[str] | None = ...,
+    flush: bool = ...,
 ) -> Any: ...
 def search_traces(
     experiment_ids: Sequence[str] | None = None,
@@ -95,6 +103,7 @@ def search_traces(
     return_type: Literal["pandas", "list"] | None = None,
     include_spans: bool = True,
     locations: Sequence[str] | None = None,
+    flush: bool = True,  # noqa: ARG001 - MLflow's: it is always done
 ) -> Any:
     """Find traces.
 
@@ -109,6 +118,7 @@ def search_traces(
             A DataFrame by default where pandas is installed, else a list.
         include_spans: False to leave the spans out, which makes a long list light.
         locations: The experiment ids, by MLflow's newer name.
+        flush: MLflow's: what was recorded until now is found in any case.
 
     Raises:
         FilterError: The filter or the order does not parse.
@@ -120,7 +130,8 @@ def search_traces(
     found = find(ids, filter_string, max_results, order_by, None, include_spans)
     if kind == "list":
         return found
-    return frame([_row(trace) for trace in found], _COLUMNS, "search_traces(return_type='pandas')")
+    rows = [trace.to_pandas_dataframe_row() for trace in found]
+    return frame(rows, Trace.pandas_dataframe_columns(), "search_traces(return_type='pandas')")
 
 
 def find(
@@ -254,41 +265,6 @@ def _pandas() -> Any:
     except ImportError:
         return None
     return pd
-
-
-_COLUMNS = [
-    "trace_id",
-    "trace",
-    "client_request_id",
-    "state",
-    "request_time",
-    "execution_duration",
-    "request",
-    "response",
-    "trace_metadata",
-    "tags",
-    "spans",
-    "assessments",
-]
-
-
-def _row(trace: Trace) -> dict[str, Any]:
-    info = trace.info
-    root = next((span for span in trace.data.spans if span.parent_id is None), None)
-    return {
-        "trace_id": info.trace_id,
-        "trace": trace.to_json(),
-        "client_request_id": info.client_request_id,
-        "state": info.state.value,
-        "request_time": info.request_time,
-        "execution_duration": info.execution_duration,
-        "request": root.inputs if root else None,
-        "response": root.outputs if root else None,
-        "trace_metadata": info.trace_metadata,
-        "tags": info.tags,
-        "spans": [span.to_dict() for span in trace.data.spans],
-        "assessments": [said.to_dict() for said in info.assessments],
-    }
 
 
 _SPAN_COLUMNS = [

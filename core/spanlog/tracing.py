@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spanlog import context as _context
 from spanlog.capture import safe_str
 from spanlog.fluent import _SESSION, _USER, _texts
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Mapping, Sequence
 
-__all__ = ["context", "disable", "disable_notebook_display", "enable", "enable_notebook_display"]
+    from spanlog.spans import LiveSpan
+
+__all__ = [
+    "context",
+    "disable",
+    "disable_notebook_display",
+    "enable",
+    "enable_notebook_display",
+    "set_span_chat_tools",
+]
 
 
 def enable() -> None:
@@ -62,6 +71,16 @@ def context(
     finally:
         if _context.SCOPE.get() is scope:
             _context.SCOPE.set(before)
+
+
+def set_span_chat_tools(span: LiveSpan, tools: Sequence[Mapping[str, Any]]) -> None:
+    """Record which tools a model was offered, for `span.tools`.
+
+    Args:
+        span: The span of the model call.
+        tools: Their definitions, as a provider takes them.
+    """
+    span.set_attribute("gen_ai.tool.definitions", list(tools))
 
 
 def enable_notebook_display() -> None:
