@@ -17,6 +17,7 @@ pytest.importorskip("rich")
 
 from click.testing import CliRunner
 from spanlog.cli import app
+from spanlog.cli.datasets import datasets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,8 +102,9 @@ def test_tables_fit_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("COLUMNS", str(width))
     with spanlog.start_span("a name " * 20) as span:
         span.set_inputs("a request " * 50)
-    for command in ("traces", "stats"):
-        printed = cli(command).stdout.splitlines()
+    assert cli("datasets", "add", "golden " * 20).exit_code == 0
+    for command in (["traces"], ["stats"], ["datasets"], ["datasets", "show", "golden " * 20]):
+        printed = cli(*command).stdout.splitlines()
         assert max(map(len, printed)) <= width
     assert len(cli("traces").stdout.splitlines()) == 5
 
@@ -190,7 +192,7 @@ def test_what_is_misused_ends_with_2_and_says_why(arguments: list[str], problem:
     assert problem in result.stderr
 
 
-@pytest.mark.parametrize("command", ["traces", "show", "stats", "delete"])
+@pytest.mark.parametrize("command", ["traces", "show", "stats", "delete", "datasets"])
 def test_looking_makes_no_store(command: str, tmp_path: Path) -> None:
     what = ["last"] if command == "delete" else []
     (tmp_path / "empty.db").touch()
@@ -207,9 +209,12 @@ def test_looking_makes_no_store(command: str, tmp_path: Path) -> None:
     assert {path: path.stat().st_size for path in tmp_path.iterdir()} == before
 
 
-@pytest.mark.parametrize("command", app.spanlog.commands)
+OF_DATASETS = [f"datasets {name}" for name in datasets.commands]
+
+
+@pytest.mark.parametrize("command", [*app.spanlog.commands, *OF_DATASETS])
 def test_help_teaches_with_examples(command: str) -> None:
-    text = cli(command, "--help").stdout
+    text = cli(*command.split(), "--help").stdout
     assert "--store" in text
     assert command == "demo" or f"\n    spanlog {command}" in text
 
@@ -304,3 +309,31 @@ def test_what_is_exported_is_imported_into_another_store(
     assert (broken.exit_code, "line 1: 'data' is missing" in broken.stderr) == (1, True)
     for misused in (["export", "a.csv"], ["import", "missing.jsonl"], ["export", file, "name ="]):
         assert cli(*misused).exit_code == 2
+
+
+def test_a_dataset_is_made_added_to_shown_and_deleted(three: dict[str, str]) -> None:
+    assert (cli("datasets").exit_code, cli("datasets").stdout) == (1, "")
+    spanlog.log_expectation(trace_id=three["b2"], name="answer", value=["Rome", 7])
+    for where, added, skipped in (("status = 'ERROR'", 1, 0), ("", 2, 1)):
+        done = cli("datasets", "add", "golden", where, "--json")
+        assert lines(done) == [{"name": "golden", "added": added, "skipped": skipped}]
+    (size,) = lines(cli("datasets", "--json"))
+    assert (size["name"], size["records"]) == ("golden", 3)
+    assert cli("datasets").stdout.splitlines()[-1].split()[-2:] == ["3", "golden"]
+    records = lines(cli("datasets", "--json", "show", "golden"))
+    assert [record["trace_id"] for record in records] == [three[n] for n in ("b2", "a3", "a1")]
+    assert records[0]["expectations"] == {"answer": ["Rome", 7]}
+    assert records[0]["inputs"] == {"question": "question 2"}
+    shown = cli("datasets", "show", "golden").stdout.splitlines()
+    assert '{"answer": ["Rome", 7]}' in shown[1]
+    assert cli("delete", "--before", "1h", "-y").exit_code == 0
+    assert lines(cli("datasets", "show", "golden", "--json")) == records
+    assert cli("datasets", "delete", "golden", said="n\n").exit_code == 1
+    assert cli("datasets", "delete", "golden", said="y\n").stdout == "Deleted golden.\n"
+    for missing in (["show", "golden"], ["delete", "golden"], ["add", "golden", "name = 'x'"]):
+        assert (cli("datasets", *missing).exit_code, cli("datasets", *missing).stdout) == (1, "")
+    for misused in (["show"], ["add", "golden", "nme = 'x'"], ["nonsense"]):
+        assert cli("datasets", *misused).exit_code == 2
+    elsewhere = ["--store", "none.db"]
+    for order in (["datasets", *elsewhere, "show", "x"], ["datasets", "show", "x", *elsewhere]):
+        assert "no trace store at" in cli(*order).stderr

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spanlog import config
+from spanlog.entities import Trace
+from spanlog.recorder import recorder
 from spanlog.search import find
 from spanlog.store import StoreError, current_store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import pandas as pd
 
     from spanlog.entities import Dataset
 
@@ -36,8 +39,17 @@ def create_dataset(
         FilterError: The filter or the order does not parse.
         StoreError: There is a dataset of that name.
     """
-    found = find(experiment_ids, filter_string, max_results, order_by)
-    return current_store().keep(name, found)
+    found = find(experiment_ids, filter_string, max_results, order_by, include_spans=False)
+    return current_store().keep(name, [trace.info.trace_id for trace in found])
+
+
+def merge(name: str, records: Sequence[Trace] | pd.DataFrame) -> Dataset:
+    """Do as `Dataset.merge_records`."""
+    recorder.flush()
+    traces = records if isinstance(records, Sequence) else records["trace_id"]
+    ids = [one.trace_id if isinstance(one, Trace) else str(one) for one in traces]
+    current_store().keep_more(name, ids)
+    return get_dataset(name)
 
 
 def get_dataset(name: str) -> Dataset:

@@ -28,7 +28,9 @@ from spanlog.messages import ChatMessage, Media, Tool, ToolCall, ToolResult
 from spanlog.spans import LiveSpan, NoOpSpan, Span, SpanEvent, SpanStatus, SpanStatusCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import pandas as pd
 
 T = TypeVar("T")
 
@@ -461,6 +463,23 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def merge_records(self, records: Sequence[Trace] | pd.DataFrame) -> Dataset:
+        """Add traces after those that are in it; a trace that is in it already stays as it is.
+
+        Args:
+            records: What `search_traces` found.
+
+        Returns:
+            This, with all that is in it now.
+
+        Raises:
+            StoreError: The dataset or a trace is no longer there.
+        """
+        from spanlog import datasets
+
+        self.records = datasets.merge(self.name, records).records
+        return self
 
     def to_df(self) -> Any:
         """Return a DataFrame with a row a record.

@@ -8,6 +8,7 @@ import click
 import rich  # noqa: F401 - every command prints with it: to miss it now gives a clear error
 
 import spanlog as package
+from spanlog.cli.datasets import datasets
 from spanlog.cli.delete import delete
 from spanlog.cli.demo import demo
 from spanlog.cli.export import export
@@ -51,5 +52,5 @@ def spanlog() -> None:
     """
 
 
-for _command in (demo, run, traces, show, tail, stats, ui, export, import_, delete):
+for _command in (demo, run, traces, show, tail, stats, ui, export, import_, datasets, delete):
     spanlog.add_command(_command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 SHORT = 8  # characters of an id, from its end: it begins with the time
 HEADINGS = ("began", "status", ">took", "id", "name", "tokens", "request")
+_LONGEST = 1_000  # characters of a cell
 _NARROW = 100  # columns of a terminal
 _COLOURS = {"OK": "green", "ERROR": "red"}
 
@@ -47,7 +49,7 @@ def cells(trace: Trace) -> list[Text]:
     """Return what a line says of a trace: when, how, how long, its id, name, tokens, request."""
     outline = Outline(trace)
     return [
-        Text(_when(trace.info.request_time), "dim"),
+        Text(when(trace.info.request_time), "dim"),
         Text(outline.state, _COLOURS.get(outline.state, "yellow")),
         Text(outline.took),
         Text(trace.info.trace_id[-SHORT:], "cyan"),
@@ -55,6 +57,12 @@ def cells(trace: Trace) -> list[Text]:
         Text(outline.tokens, "dim"),
         Text(one_line(trace.info.request_preview or ""), "dim"),
     ]
+
+
+def flat(value: Any) -> str:
+    """Return the beginning of data on one line, a text as it is."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return one_line(text[:_LONGEST])
 
 
 def table(
@@ -94,7 +102,8 @@ def _uncut(cell: str | Text) -> Text:
     return text
 
 
-def _when(ms: int) -> str:
+def when(ms: int) -> str:
+    """Write a time, as short as it can be."""
     then, now = dt.datetime.fromtimestamp(ms / 1_000), dt.datetime.now()
     if then.date() == now.date():
         return f"{then:%H:%M:%S}"

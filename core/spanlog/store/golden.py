@@ -4,61 +4,127 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 import sqlalchemy as sa
 
+from spanlog.assessments import Expectation
 from spanlog.capture import capture, decode
 from spanlog.entities import Dataset, DatasetRecord
-from spanlog.store import StoreError
+from spanlog.store import StoreError, assessed
+from spanlog.store.rows import read_span
 from spanlog.store.schema import (
+    assessments,
     attachments,
     dataset_attachments,
     dataset_records,
     datasets,
+    spans,
     storable,
+    traces,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from typing import Any
 
-    from spanlog.entities import Trace
+_AT_ONCE = 500
 
 
-def put(connection: sa.Connection, name: str, found: Sequence[Trace]) -> Dataset:
-    """Keep copies of what went into and came out of traces.
+class DatasetSize(NamedTuple):
+    """How large a dataset is, without what is in it."""
+
+    name: str
+    create_time_ms: int
+    records: int
+
+
+def create(connection: sa.Connection, name: str) -> str:
+    """Make an empty dataset and return its id.
 
     Raises:
         StoreError: There is a dataset of that name.
     """
-    if get(connection, name):
+    if _find(connection, name):
         raise StoreError(f"there is a dataset {name!r} already: delete it, or choose another name")
     id_ = f"d-{uuid.uuid4().hex}"
     row = {"dataset_id": id_, "name": storable(name), "create_time": time.time_ns() // 1_000_000}
     connection.execute(sa.insert(datasets).values(row))
-    has: set[str] = set()
-    for number, trace in enumerate(found):
-        root = next((span for span in trace.data.spans if span.parent_id is None), None)
-        said = trace.search_assessments(type="expectation")
-        record = {
-            "dataset_id": id_,
-            "number": number,
-            "trace_id": trace.info.trace_id,
-            "inputs": root.inputs_json if root else None,
-            "outputs": root.outputs_json if root else None,
-            "expectations": capture({one.name: one.value for one in said}).decode(),
+    return id_
+
+
+def add(connection: sa.Connection, name: str, trace_ids: Iterable[str]) -> int:
+    """Add traces to a dataset, after those that are in it; these stay as they are.
+
+    Returns:
+        How many were not in it.
+
+    Raises:
+        StoreError: There is no such dataset or no such trace.
+    """
+    id_ = _find(connection, name)
+    if id_ is None:
+        raise StoreError(f"there is no dataset {name!r}")
+    of_it = dataset_records.c.dataset_id == id_
+    has = set(connection.scalars(sa.select(dataset_records.c.trace_id).where(of_it)))
+    last = connection.scalar(sa.select(sa.func.max(dataset_records.c.number)).where(of_it))
+    new = [trace_id for trace_id in dict.fromkeys(trace_ids) if trace_id not in has]
+    first = 0 if last is None else last + 1
+    for i in range(0, len(new), _AT_ONCE):
+        rows, content = _copies(connection, new[i : i + _AT_ONCE])
+        for number, row in enumerate(rows, first + i):
+            row |= {"dataset_id": id_, "number": number}
+        connection.execute(sa.insert(dataset_records), rows)
+        _attach(connection, id_, content)
+    return len(new)
+
+
+def _copies(
+    connection: sa.Connection, trace_ids: Sequence[str]
+) -> tuple[list[dict[str, Any]], set[str]]:
+    """Return what is kept of traces, and the SHA-256 of the binary content in it."""
+    there = set(connection.scalars(sa.select(traces.c.trace_id).where(_of(traces, trace_ids))))
+    for trace_id in trace_ids:
+        if trace_id not in there:
+            raise StoreError(f"there is no trace {trace_id!r}")
+    roots = sa.select(spans).where(_of(spans, trace_ids), spans.c.parent_id.is_(None))
+    found = connection.execute(roots.order_by(spans.c.start_time_ns.desc())).mappings()
+    root = {row["trace_id"]: read_span(row) for row in found}
+    said = sa.select(assessments).where(
+        _of(assessments, trace_ids),
+        assessments.c.kind == Expectation.kind,
+        assessments.c.valid,
+    )
+    expected: dict[str, dict[str, Any]] = {}
+    for row in connection.execute(said.order_by(assessments.c.create_time)).mappings():
+        expected.setdefault(row["trace_id"], {})[row["name"]] = assessed.read(row).value
+    rows = [
+        {
+            "trace_id": id_,
+            "inputs": root[id_].inputs_json if id_ in root else None,
+            "outputs": root[id_].outputs_json if id_ in root else None,
+            "expectations": capture(expected.get(id_, {})).decode(),
         }
-        connection.execute(sa.insert(dataset_records).values(record))
-        has.update(one.sha256 for one in (root.attachments if root else ()))
-    for sha256 in sorted(has):
+        for id_ in trace_ids
+    ]
+    return rows, {one.sha256 for span in root.values() for one in span.attachments}
+
+
+def _of(table: sa.Table, trace_ids: Sequence[str]) -> sa.ColumnElement[bool]:
+    return table.c.trace_id.in_(trace_ids)
+
+
+def _attach(connection: sa.Connection, id_: str, content: set[str]) -> None:
+    """Have a dataset hold on to binary content."""
+    held = sa.select(dataset_attachments.c.sha256).where(dataset_attachments.c.dataset_id == id_)
+    for sha256 in sorted(content - set(connection.scalars(held))):
         there = sa.select(sa.literal(id_), attachments.c.sha256).where(
             attachments.c.sha256 == sha256
         )
         connection.execute(
             sa.insert(dataset_attachments).from_select(["dataset_id", "sha256"], there)
         )
-    return get(connection, name)[0]
 
 
 def get(connection: sa.Connection, name: str | None = None) -> list[Dataset]:
@@ -70,6 +136,17 @@ def get(connection: sa.Connection, name: str | None = None) -> list[Dataset]:
         Dataset(row.dataset_id, row.name, row.create_time, _records(connection, row.dataset_id))
         for row in connection.execute(query).all()
     ]
+
+
+def sizes(connection: sa.Connection) -> list[DatasetSize]:
+    """Return how large each dataset is, the oldest first."""
+    query = (
+        sa.select(datasets.c.name, datasets.c.create_time, sa.func.count(dataset_records.c.number))
+        .outerjoin(dataset_records, dataset_records.c.dataset_id == datasets.c.dataset_id)
+        .group_by(datasets.c.dataset_id, datasets.c.name, datasets.c.create_time)
+        .order_by(datasets.c.create_time, datasets.c.dataset_id)
+    )
+    return [DatasetSize(*row) for row in connection.execute(query)]
 
 
 def _records(connection: sa.Connection, dataset_id: str) -> list[DatasetRecord]:
@@ -84,8 +161,12 @@ def _records(connection: sa.Connection, dataset_id: str) -> list[DatasetRecord]:
 
 def delete(connection: sa.Connection, name: str) -> bool:
     """Delete a dataset; return False if there is none of that name."""
-    query = sa.select(datasets.c.dataset_id).where(datasets.c.name == storable(name))
-    id_ = connection.scalar(query)
+    id_ = _find(connection, name)
     for table in (dataset_records, dataset_attachments, datasets):
         connection.execute(sa.delete(table).where(table.c.dataset_id == id_))
     return id_ is not None
+
+
+def _find(connection: sa.Connection, name: str) -> str | None:
+    query = sa.select(datasets.c.dataset_id).where(datasets.c.name == storable(name))
+    return connection.scalar(query)

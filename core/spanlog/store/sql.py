@@ -381,14 +381,30 @@ class SqlStore:
                 _let_go_of_content(connection)
         return len(doomed)
 
-    def keep(self, name: str, found: Sequence[Trace]) -> Dataset:
+    def keep(self, name: str, trace_ids: Iterable[str]) -> Dataset:
         """Keep copies of what went into and came out of traces as a dataset.
 
         Raises:
-            StoreError: There is one of that name.
+            StoreError: There is one of that name, or there is no such trace.
         """
-        with self._transaction() as connection:
-            return golden.put(connection, name, found)
+        with self._transaction(alone=True) as connection:
+            golden.create(connection, name)
+            golden.add(connection, name, trace_ids)
+            return golden.get(connection, name)[0]
+
+    def keep_more(self, name: str, trace_ids: Iterable[str]) -> int:
+        """Add traces to a dataset, those that it does not have; return how many.
+
+        Raises:
+            StoreError: There is no such dataset or no such trace.
+        """
+        with self._transaction(alone=True) as connection:
+            return golden.add(connection, name, trace_ids)
+
+    def dataset_sizes(self) -> list[golden.DatasetSize]:
+        """Return how large each dataset is, the oldest first."""
+        with self._transaction(reads=True) as connection:
+            return golden.sizes(connection)
 
     def datasets(self, name: str | None = None) -> list[Dataset]:
         """Return the dataset of a name, if there is one, or all, the oldest first."""
