@@ -283,6 +283,37 @@ def test_tail_waits_for_a_store_and_shows_traces_as_they_come(
     assert (process.returncode, err) == (130, "")
 
 
+def test_tail_shows_what_is_written_long_after_it_began(tmp_path: Path) -> None:
+    def begin(name: str) -> Any:
+        return spanlog.start_span_no_context(name, start_time_ns=SECOND)
+
+    def shown() -> str:
+        assert process.stdout
+        return str(json.loads(process.stdout.readline())["name"])
+
+    spanlog.set_tracking_uri(str(tmp_path / "new.db"))
+    old = begin("old")
+    old.end(status="ERROR")
+    spanlog.flush()
+    tail = ("-m", "spanlog", "tail", "status = 'ERROR'", "--json", "--store", "new.db")
+    process = start(*tail, cwd=tmp_path)
+    assert shown() == "old"
+    begin("late").end(status="ERROR")
+    spanlog.flush()
+    assert shown() == "late"
+    long = begin("long")
+    spanlog.flush()
+    begin("late again").end(status="ERROR")
+    spanlog.flush()
+    assert shown() == "late again"
+    spanlog.delete_traces(trace_ids=[old.trace_id])
+    long.end(status="ERROR")
+    spanlog.flush()
+    assert shown() == "long"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+
+
 def test_without_click_and_rich_there_is_one_clear_error(tmp_path: Path) -> None:
     code = "import sys; sys.modules['{}'] = None; from spanlog.cli import main; main()"
     for missing in ("click", "rich"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -22,16 +23,15 @@ from spanlog.entities import TraceState
 from spanlog.store import exists, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.text import Text
 
     from spanlog.entities import Trace
-    from spanlog.store.sql import SqlStore
 
 _PAUSE = 0.3  # seconds between looks
-# A trace is seen later than it begins: written a while after, by clocks that are not quite ours.
-_LATE = 15_000  # ms
+_RECENT = 15_000  # ms; of these alone it is cheap to say which they are
+_AT_ONCE = 500
 
 
 @click.command()
@@ -73,7 +73,7 @@ def tail(
 
     where = condition(filter, experiment, since, before)
     try:
-        for trace in _changes(location(store), where, lines):
+        for trace in _changes(location(store), where, lines, include_spans=tree):
             if tree and trace.info.state is TraceState.IN_PROGRESS:
                 continue
             if as_json:
@@ -86,50 +86,46 @@ def tail(
         sys.exit(130)
 
 
-def _changes(url: str, where: str, lines: int) -> Iterator[Trace]:
-    """Give some old traces, then each when it is first seen and when its state has changed."""
-    states: dict[str, TraceState] = {}
+def _changes(url: str, where: str, lines: int, *, include_spans: bool) -> Iterator[Trace]:
+    """Give some old traces, then each when it is first seen and when its state has changed.
+
+    Not when it began tells whether a trace is new, but that it was not there at the last look: it
+    may have been imported, or written when a store could be reached again.
+    """
+    known: dict[str, str] = {}
     looked = _now()
     if not exists(url):
         click.echo(f"Waiting for {place(url)} …", err=True)
     else:
         store = open_store(url)
-        recent = find(store, _all(where, _since(looked)))
-        old = find(store, where, lines) if lines else []
-        states = {trace.info.trace_id: trace.info.state for trace in [*recent, *old]}
-        yield from _whole(store, reversed(old))
+        known = store.states()
+        old = find(store, where, lines, include_spans=include_spans) if lines else []
+        known |= {trace.trace_id: trace.info.state.value for trace in old}
+        yield from reversed(old)
     while True:
         time.sleep(_PAUSE)
         if not exists(url):  # not yet, or no longer
             continue
         store = open_store(url)
-        running = [id_ for id_, state in states.items() if state is TraceState.IN_PROGRESS]
-        meant, looked = _since(looked), _now()
-        if running:
-            meant = f"({meant} OR trace_id IN ({', '.join(map(quoted, running))}))"
-        found = find(store, _all(where, meant))
-        news = [t for t in reversed(found) if states.get(t.info.trace_id) is not t.info.state]
-        states = {trace.info.trace_id: trace.info.state for trace in found}
-        for trace in _whole(store, news):
-            states[trace.info.trace_id] = trace.info.state
-            yield trace
+        counts = store.count_states()
+        if counts == Counter(known.values()):
+            continue
+        since, looked = looked - _RECENT, _now()
+        now = known | store.states(since)
+        if counts != Counter(now.values()):  # it was not only those that begin now
+            now = store.states()
+        news = [id_ for id_, state in now.items() if known.get(id_) != state]
+        known = now
+        for i in range(0, len(news), _AT_ONCE):
+            ids = f"trace_id IN ({', '.join(map(quoted, news[i : i + _AT_ONCE]))})"
+            meant = f"({where}) AND {ids}" if where else ids
+            for trace in reversed(find(store, meant, include_spans=include_spans)):
+                known[trace.trace_id] = trace.info.state.value
+                yield trace
 
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _since(looked: int) -> str:
-    return f"timestamp_ms >= {looked - _LATE}"
-
-
-def _all(*parts: str) -> str:
-    return " AND ".join(filter(None, parts))
-
-
-def _whole(store: SqlStore, light: Iterable[Trace]) -> Iterator[Trace]:
-    """Read traces again, with their spans."""
-    return (trace for one in light if (trace := store.get(one.info.trace_id)))
 
 
 def _line(cells: Sequence[Text]) -> Text:

@@ -509,6 +509,26 @@ class SqlStore:
             page, token = _page(connection, query, experiment_ids, where, order, max_results)
         return PagedList(map(read_span, page), token)
 
+    def states(self, since: int | None = None) -> dict[str, str]:
+        """Return the state of each trace, by its id.
+
+        Args:
+            since: Only those that began then or later, in milliseconds since 1970.
+        """
+        query = sa.select(traces.c.trace_id, traces.c.state)
+        if since is not None:
+            everywhere = traces.c.experiment_id.in_(sa.select(experiments.c.experiment_id))
+            query = query.where(everywhere, traces.c.request_time >= since)  # as the index has it
+        with self._transaction(reads=True) as connection:
+            return dict(connection.execute(query).tuples().all())
+
+    def count_states(self) -> dict[str, int]:
+        """Return how many traces are in each state."""
+        self._note_interrupted()
+        query = sa.select(traces.c.state, sa.func.count()).group_by(traces.c.state)
+        with self._transaction(reads=True) as connection:
+            return dict(connection.execute(query).tuples().all())
+
     def over_time(self, experiment_ids: Sequence[str], where: Filter) -> figures.Figures:
         """Return what charts are made of: times, durations, states, tokens and costs."""
         with self._search() as connection:
