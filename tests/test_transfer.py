@@ -278,6 +278,15 @@ def test_a_name_that_says_no_format_is_refused(name: str, tmp_path: Path) -> Non
     assert not (tmp_path / name).exists()
 
 
+def test_large_traces_come_in_several_row_groups(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    for _ in range(3):
+        spanlog.start_span_no_context("large", inputs="x" * 5_000_000).end()
+    spanlog.export_traces(tmp_path / "a.parquet")
+    groups = parquet.ParquetFile(tmp_path / "a.parquet").metadata
+    assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)] == [2, 1]
+
+
 def test_a_compressed_file_is_gzip(tmp_path: Path) -> None:
     record()
     spanlog.export_traces(tmp_path / "a.jsonl.gz")

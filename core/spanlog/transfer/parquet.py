@@ -6,7 +6,6 @@ content of attachments, in the first row that has it.
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -23,19 +22,23 @@ if TYPE_CHECKING:
     from spanlog.entities import Span
     from spanlog.store.bundles import Bundle
 
+# What of a file is in memory at a time: a row group. The writer keeps 75 KB about each until the
+# file is whole.
+_ROWS = 500
+_CHARACTERS = 2**23
 _TOGETHER = 100
 _TEXTS = ("name", "state", "client_request_id", "request_preview", "response_preview")
+_LONG = ("inputs", "outputs", "attributes", "events")
 _COSTS = ("input_cost", "output_cost", "total_cost")
 
 
 def write(path: Path, bundles: Iterable[Bundle]) -> None:
-    """Write a file, so many rows at a time."""
+    """Write a file, a row group at a time."""
     arrow, parquet = _arrow()
     schema = _schema(arrow)
-    rows = (_row(bundle) for bundle in bundles)
     with parquet.ParquetWriter(path, schema, compression="zstd") as file:
-        while some := list(islice(rows, _TOGETHER)):
-            file.write_table(arrow.Table.from_pylist(some, schema))
+        for rows in _groups(map(_row, bundles)):
+            file.write_table(arrow.Table.from_pylist(rows, schema))
 
 
 def read(path: Path) -> Iterator[tuple[int, Bundle]]:
@@ -56,6 +59,22 @@ def read(path: Path) -> Iterator[tuple[int, Bundle]]:
         raise BrokenFileError(number + 1, str(error)) from error
 
 
+def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Put rows together, as many as are good to have in memory."""
+    group: list[dict[str, Any]] = []
+    size = 0
+    for row in rows:
+        group.append(row)
+        size += sum(len(held["content"]) for held in row["contents"])
+        for span in row["spans"]:
+            size += sum(len(span[name] or "") for name in _LONG)
+        if len(group) == _ROWS or size >= _CHARACTERS:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
 def _arrow() -> tuple[Any, Any]:
     try:
         import pyarrow as pa
@@ -72,7 +91,7 @@ def _schema(pa: Any) -> Any:
         **dict.fromkeys(("span_id", "parent_span_id", "name", "span_type"), text),
         **dict.fromkeys(("start_time_unix_nano", "end_time_unix_nano"), number),
         **dict.fromkeys(("status", "status_message"), text),
-        **dict.fromkeys(("inputs", "outputs", "attributes", "events"), pa.large_string()),
+        **dict.fromkeys(_LONG, pa.large_string()),
     }
     content = {"sha256": text, "content": pa.large_binary()}
     columns = {
