@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +22,6 @@ from spanlog.cli.datasets import datasets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from click.testing import Result
     from spanlog.entities import Trace
@@ -46,13 +46,15 @@ def lines(result: Result) -> list[Any]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-def start(*arguments: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
+def start(
+    *arguments: str, cwd: Path, stdout: int = subprocess.PIPE, **env: str
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **env},
         text=True,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
     )
 
@@ -106,7 +108,10 @@ def test_tables_fit_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) ->
     for command in (["traces"], ["stats"], ["datasets"], ["datasets", "show", "golden " * 20]):
         printed = cli(*command).stdout.splitlines()
         assert max(map(len, printed)) <= width
-    assert len(cli("traces").stdout.splitlines()) == 5
+    listed = cli("traces").stdout.splitlines()
+    assert len(listed) == 5
+    if width == 40:
+        assert [line.split()[-1] for line in listed[2:]] == ["a", "b", "a"]
 
 
 def test_what_took_no_millisecond_is_listed_as_such() -> None:
@@ -182,6 +187,7 @@ def test_delete_asks_and_deletes_what_is_meant(three: dict[str, str]) -> None:
         (["traces", "--order-by", "nme"], "Did you mean name?"),
         (["stats", "--since", "yesterday"], "'yesterday' is no time"),
         (["run"], "Missing argument"),
+        (["ui", "--port", "65536"], "65536 is not in the range"),
         (["nonsense"], "No such command"),
     ],
     ids=" ".join,
@@ -197,11 +203,13 @@ def test_looking_makes_no_store(command: str, tmp_path: Path) -> None:
     what = ["last"] if command == "delete" else []
     (tmp_path / "empty.db").touch()
     (tmp_path / "text.db").write_text("no database " * 100)
+    (tmp_path / "folder.db").mkdir()
     before = {path: path.stat().st_size for path in tmp_path.iterdir()}
     for name, problem in (
         ("none.db", "there is no trace store at"),
         ("empty.db", "there is no trace store at"),
         ("text.db", "file is not a database"),
+        ("folder.db", "folder.db is a directory"),
     ):
         result = cli(command, *what, "--store", str(tmp_path / name))
         assert (result.exit_code, result.stdout) == (1, "")
@@ -340,6 +348,21 @@ def test_what_is_exported_is_imported_into_another_store(
     assert (broken.exit_code, "line 1: 'data' is missing" in broken.stderr) == (1, True)
     for misused in (["export", "a.csv"], ["import", "missing.jsonl"], ["export", file, "name ="]):
         assert cli(*misused).exit_code == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a full disk to try")
+@pytest.mark.parametrize("command", ["traces", "show", "stats", "--help"])
+@pytest.mark.usefixtures("three")
+def test_what_cannot_be_printed_is_one_clear_error_or_none(command: str, tmp_path: Path) -> None:
+    spanlog.flush()
+    read, closed = os.pipe()
+    os.close(read)
+    for out, error in ((os.open("/dev/full", os.O_WRONLY), "No space left"), (closed, "")):
+        process = start("-m", "spanlog", command, cwd=tmp_path, stdout=out)
+        os.close(out)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert (error in err, err.count("\n")) == (True, 1 if error else 0)
 
 
 def test_a_dataset_is_made_added_to_shown_and_deleted(three: dict[str, str]) -> None:

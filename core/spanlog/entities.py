@@ -345,7 +345,8 @@ class Trace:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Trace:
         """Return the trace that `to_dict` wrote."""
-        return cls(TraceInfo.from_dict(data["info"]), TraceData.from_dict(data["data"]))
+        spans = TraceData.from_dict(data["data"])
+        return cls(TraceInfo.from_dict(data["info"]), spans)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Trace:

@@ -13,4 +13,7 @@ def main() -> None:
         if error.name not in ("click", "rich"):
             raise
         sys.exit("the command line needs two more packages: pip install 'spanlog[cli]'")
-    spanlog()
+    try:
+        spanlog()
+    except OSError as error:  # what is printed cannot be written: the disk is full, say
+        sys.exit(f"Error: {error.strerror or error}")

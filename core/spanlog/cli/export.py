@@ -47,8 +47,10 @@ def export(
         count = export_traces(path, ids, where, limit)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    except (ImportError, OSError) as error:
+    except ImportError as error:
         raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"cannot write {path}: {error.strerror}") from None
     if as_json:
         from spanlog.cli.output import put_json
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from spanlog.display.outline import Outline, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import RenderableType
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 SHORT = 8  # characters of an id, from its end: it begins with the time
 HEADINGS = ("began", "status", ">took", "id", "name", "tokens", "request")
+SPARE = {"tokens": 100, "request": 60, ">took": 50}
 _LONGEST = 1_000  # characters of a cell
-_NARROW = 100  # columns of a terminal
 _COLOURS = {"OK": "green", "ERROR": "red"}
 
 
@@ -70,7 +70,7 @@ def table(
     rows: Sequence[Sequence[str | Text]],
     *,
     fixed: int,
-    spare: str | None = None,
+    spare: Mapping[str, int] | None = None,
 ) -> Table:
     """Return a table whose lines are cut where they do not fit.
 
@@ -78,12 +78,12 @@ def table(
         headings: One for each column; a column with ">" before it is of numbers.
         rows: The cells.
         fixed: How many columns, from the first, are never cut.
-        spare: The column that a narrow terminal does without.
+        spare: The columns that a narrow terminal does without, and how wide it has to be for each.
     """
-    if spare in headings and Console().width < _NARROW:
-        left_out = headings.index(spare)
-        headings = [*headings[:left_out], *headings[left_out + 1 :]]
-        rows = [[*row[:left_out], *row[left_out + 1 :]] for row in rows]
+    width = Console().width
+    shown = [i for i, heading in enumerate(headings) if width >= (spare or {}).get(heading, 0)]
+    fixed = sum(i < fixed for i in shown)
+    headings = [headings[i] for i in shown]
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for i, heading in enumerate(headings):
         made.add_column(
@@ -92,7 +92,7 @@ def table(
             no_wrap=i < fixed,
         )
     for row in rows:
-        made.add_row(*(_uncut(cell) for cell in row))
+        made.add_row(*(_uncut(row[i]) for i in shown))
     return made
 
 

@@ -210,4 +210,5 @@ def _table(kind: str, groups: Mapping[str, Group]) -> Table:
                 Text(tokens(group.tokens), "dim"),
             ]
         )
-    return table((">p50", ">p95", ">p99", ">count", ">failed", kind, "tokens"), rows, fixed=5)
+    headings = (">p50", ">p95", ">p99", ">count", ">failed", kind, "tokens")
+    return table(headings, rows, fixed=5, spare={"tokens": 80, ">p50": 60, ">p99": 60})

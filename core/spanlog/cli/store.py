@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -79,8 +80,17 @@ def opened(uri: str | None) -> SqlStore:
 
 
 def location(uri: str | None) -> str:
-    """Return the database URL of the store that is meant."""
-    return config.database_url(uri or config.tracking_uri)
+    """Return the database URL of the store that is meant.
+
+    Raises:
+        click.ClickException: It is a directory.
+    """
+    url = config.database_url(uri or config.tracking_uri)
+    if url.startswith("sqlite:///") and Path(place(url)).is_dir():
+        raise click.ClickException(
+            f"{place(url)} is a directory. Name the file in it: --store {place(url)}/spanlog.db"
+        )
+    return url
 
 
 def place(url: str) -> str:

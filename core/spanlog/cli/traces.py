@@ -42,7 +42,7 @@ def traces(
     The id in a line is the end of the whole one; `spanlog show` takes either. Ends with 1 if there
     are none. The README has all fields and operators.
     """
-    from spanlog.cli.output import HEADINGS, cells, listed, put, put_json, table
+    from spanlog.cli.output import HEADINGS, SPARE, cells, listed, put, put_json, table
 
     where = condition(filter, experiment, since, before)
     found = find(opened(store), where, limit, order_by)
@@ -50,7 +50,7 @@ def traces(
         for trace in found:
             put_json(listed(trace))
     elif found:
-        put(table(HEADINGS, [cells(trace) for trace in found], fixed=4, spare="tokens"))
+        put(table(HEADINGS, [cells(trace) for trace in found], fixed=4, spare=SPARE))
         if found.token:
             click.echo(f"\nThere are more than {limit}: --limit shows more of them.", err=True)
     else:

@@ -12,7 +12,13 @@ from spanlog.cli.store import location, place, store_option
 
 
 @click.command()
-@click.option("--port", default=7788, show_default=True, help="Of the address; 0 for any.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=7788,
+    show_default=True,
+    help="Of the address; 0 for any.",
+)
 @click.option("--open", "open_", is_flag=True, help="Open the browser, too.")
 @store_option
 def ui(port: int, open_: bool, store: str | None) -> None:

@@ -177,7 +177,7 @@ def is_poison(error: Exception) -> bool:
 
 def _refusal(url: str, error: Exception) -> str:
     """Return what to tell whoever named a store that cannot be opened."""
-    reason = getattr(error, "orig", None) or error
+    reason = " ".join(str(getattr(error, "orig", None) or error).split())
     advice = "Give a path that can be written, or a database URL,"
     if isinstance(error, ModuleNotFoundError):
         package = "'spanlog[postgres]'" if error.name == "psycopg" else error.name

@@ -44,8 +44,10 @@ def create(connection: sa.Connection, name: str) -> str:
     """Make an empty dataset and return its id.
 
     Raises:
-        StoreError: There is a dataset of that name.
+        StoreError: There is a dataset of that name, or the name is empty.
     """
+    if not name:
+        raise StoreError("a dataset must have a name")
     if _find(connection, name):
         raise StoreError(f"there is a dataset {name!r} already: delete it, or choose another name")
     id_ = f"d-{uuid.uuid4().hex}"
