@@ -22,7 +22,7 @@ from spanlog.cli.store import (
 @json_option
 @click.pass_context
 def datasets(context: click.Context, store: str | None, as_json: bool) -> None:
-    """List the datasets: golden sets of what went into and came out of traces.
+    """List golden sets; add traces to them, show and delete them.
 
     \b
       spanlog datasets
@@ -31,8 +31,9 @@ def datasets(context: click.Context, store: str | None, as_json: bool) -> None:
       spanlog datasets show golden --json > golden.jsonl
       spanlog datasets delete golden
 
-    A dataset holds copies: they stay when their traces change or are deleted. What was expected of
-    a trace (`spanlog.log_expectation`) comes along. Ends with 1 if there are none.
+    A dataset holds what went into and came out of traces, and what was expected of them
+    (`spanlog.log_expectation`). These are copies: they stay when the traces change or are
+    deleted. Ends with 1 if there are none.
     """
     if context.invoked_subcommand:  # what is said here holds for what comes after it
         said = {"store": store, "as_json": as_json}
