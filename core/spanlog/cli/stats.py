@@ -13,15 +13,14 @@ from spanlog import usage
 from spanlog.cli.store import condition, filter_options, json_option, opened, store_option
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from rich.table import Table
 
-    from spanlog.store.statistics import TraceFigures
+    from spanlog.store.statistics import SpanFigures
 
 _PERCENTILES = (50, 90, 95, 99)
 _MOST = 12  # lines of a table
-_TOKENS: tuple[str, ...] = ("input_tokens", "output_tokens", "total_tokens")
 
 
 @click.command()
@@ -50,8 +49,8 @@ def stats(
 
     where = condition(filter, experiment, since, before)
     there, parsed, found = opened(store), parse_filter(where), Stats()
-    for trace in there.figures(parsed):
-        found.add(trace)
+    for spans in there.figures(parsed):
+        found.add(spans)
     if found.traces.count:
         found.use(there.tokens_by_name(parsed))
     if as_json:
@@ -69,33 +68,24 @@ def stats(
 class Group:
     """What is known of things of one kind."""
 
-    count: int = 0
+    took: list[int | None] = field(default_factory=list)  # ns; None of what has not ended
     errors: int = 0
-    took: list[int] = field(default_factory=list)  # ns
-    tokens: dict[str, int] = field(default_factory=dict)
+    tokens: Counter[str] = field(default_factory=Counter)
 
-    def add(self, took: int | None, *, failed: bool) -> None:
-        """Count one more."""
-        self.count += 1
-        self.errors += failed
-        if took is not None:
-            self.took.append(took)
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.took)
 
-    def use(self, tokens: Mapping[str, int]) -> None:
-        """Add tokens."""
-        usage.add(self.tokens, tokens)
-
-    def percentile(self, percent: int) -> int | None:
-        """Return the time that so many of a hundred took at most, in nanoseconds."""
-        if not self.took:
-            return None
-        self.took.sort()
-        return self.took[-(-len(self.took) * percent // 100) - 1]
+    def percentiles(self, *percents: int) -> list[int | None]:
+        """Return the times that so many of a hundred took at most, in nanoseconds."""
+        took = sorted(ns for ns in self.took if ns is not None)
+        return [took[-(-len(took) * p // 100) - 1] if took else None for p in percents]
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON data, times in milliseconds."""
-        times = {f"p{p}_ms": self.percentile(p) for p in _PERCENTILES}
-        times["max_ms"] = self.percentile(100)
+        names = (*(f"p{percent}_ms" for percent in _PERCENTILES), "max_ms")
+        times = dict(zip(names, self.percentiles(*_PERCENTILES, 100), strict=True))
         return {
             "count": self.count,
             "errors": self.errors,
@@ -113,35 +103,50 @@ class Stats:
         self.by_name = defaultdict[str, Group](Group)
         self.by_model = defaultdict[str, Group](Group)
         self.by_span = defaultdict[str, Group](Group)
+        self._calls = defaultdict[tuple[str, str], Group](Group)  # by span and model
 
-    def add(self, trace: TraceFigures) -> None:
+    def add(self, spans: Iterable[SpanFigures]) -> None:
         """Count one more trace."""
         parents: dict[str, str | None] = {}
-        used: dict[str, Any] = {}
-        root = None
-        for _, _, _, id_, parent, name, status, took, model, read, written, total in trace.spans:
-            failed = status == "ERROR"
+        used: dict[str, SpanFigures] = {}
+        root = last = None
+        for span in spans:  # of which there may be millions
+            _, _, _, id_, parent, name, status, took, _, _, _, total = last = span
+            group = self.by_span[name]
+            group.took.append(took)
+            if status == "ERROR":
+                group.errors += 1
             parents[id_] = parent
-            self.by_span[name].add(took, failed=failed)
             if parent is None:
                 root = took
             if total is not None:
-                used[id_] = name, model or "", took, failed, (read or 0, written or 0, total)
+                used[id_] = span
         for id_ in usage.innermost(used, parents):
-            name, model, took, failed, counts = used[id_]
-            tokens: dict[str, int] = dict(zip(_TOKENS, counts, strict=True))
-            self.by_span[name].use(tokens)
-            self.by_model[model].use(tokens)
-            self.by_model[model].add(took, failed=failed)
-        self.states[trace.state] += 1
-        for group in (self.traces, self.by_name[trace.name or ""]):
-            group.add(root, failed=trace.state == "ERROR")
+            *_, name, status, took, model, read, written, total = used[id_]
+            group = self._calls[name, model or ""]
+            group.took.append(took)
+            group.errors += status == "ERROR"
+            counts = group.tokens
+            counts["input_tokens"] += read or 0
+            counts["output_tokens"] += written or 0
+            counts["total_tokens"] += total or 0
+        if last is not None:
+            self.states[last.state] += 1
+            for group in (self.traces, self.by_name[last.trace_name or ""]):
+                group.took.append(root)
+                group.errors += last.state == "ERROR"
 
     def use(self, tokens: Mapping[str, Mapping[str, int]]) -> None:
-        """Add what traces used, by their names."""
+        """Add what traces used, by their names, when all are counted."""
         for name, found in tokens.items():
-            self.traces.use(found)
-            self.by_name[name].use(found)
+            self.traces.tokens.update(found)
+            self.by_name[name].tokens.update(found)
+        for (name, model), calls in self._calls.items():
+            self.by_span[name].tokens.update(calls.tokens)
+            group = self.by_model[model]
+            group.took += calls.took
+            group.errors += calls.errors
+            group.tokens.update(calls.tokens)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON data."""
@@ -160,7 +165,7 @@ class Stats:
 
 def _largest(groups: Mapping[str, Group]) -> list[tuple[str, Group]]:
     """Return groups, that which took the most time first."""
-    return sorted(groups.items(), key=lambda pair: (-sum(pair[1].took), pair[0]))
+    return sorted(groups.items(), key=lambda pair: (-sum(filter(None, pair[1].took)), pair[0]))
 
 
 def _put(found: Stats) -> None:
@@ -200,7 +205,7 @@ def _table(kind: str, groups: Mapping[str, Group]) -> Table:
 
     rows: list[list[str | Text]] = []
     for name, group in _largest(groups)[:_MOST]:
-        times = [group.percentile(percent) for percent in (50, 95, 99)]
+        times = group.percentiles(50, 95, 99)
         rows.append(
             [
                 *("" if ns is None else duration(ns) for ns in times),

@@ -534,8 +534,8 @@ class SqlStore:
         with self._search() as connection:
             return figures.over_time(connection, _in_experiments(experiment_ids), where.clause)
 
-    def figures(self, where: Filter) -> Iterator[statistics.TraceFigures]:
-        """Go through the figures of the traces that fit a filter, and of their spans."""
+    def figures(self, where: Filter) -> Iterator[Iterator[statistics.SpanFigures]]:
+        """Go through the traces that fit a filter, and through the figures of each one's spans."""
         self._note_interrupted()
         with self._search() as connection:
             yield from statistics.by_trace(connection, where.clause)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import sqlalchemy as sa
 
@@ -17,24 +17,28 @@ if TYPE_CHECKING:
 _AT_ONCE = 1_000
 
 
-class TraceFigures(NamedTuple):
-    """The figures of a trace.
+class SpanFigures(NamedTuple):
+    """The figures of a span, and of its trace."""
 
-    Args:
-        state: How it stands.
-        name: Its name.
-        spans: The rows of its spans, each of which begins with the trace's id, state and name;
-            then come the span's id, its parent's, its name, its status, how long it took in
-            nanoseconds, its model, its input tokens, output tokens and total tokens.
-    """
-
+    trace_id: str
     state: str
-    name: str | None
-    spans: Iterator[Any]
+    trace_name: str | None
+    span_id: str
+    parent_id: str | None
+    name: str
+    status: str
+    took: int | None  # ns
+    model: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    total_tokens: int | None
 
 
-def by_trace(connection: sa.Connection, *fits: Any) -> Iterator[TraceFigures]:
-    """Go through the traces that fit. However many there are, few are in memory at a time."""
+def by_trace(connection: sa.Connection, *fits: Any) -> Iterator[Iterator[SpanFigures]]:
+    """Go through the traces that fit, and through the spans of each.
+
+    However many there are, few are in memory at a time.
+    """
     query = (
         sa.select(
             traces.c.trace_id,
@@ -44,7 +48,7 @@ def by_trace(connection: sa.Connection, *fits: Any) -> Iterator[TraceFigures]:
             spans.c.parent_id,
             spans.c.name,
             spans.c.status,
-            spans.c.end_time_ns - spans.c.start_time_ns,
+            (spans.c.end_time_ns - spans.c.start_time_ns).label("took"),
             spans.c.model,
             spans.c.input_tokens,
             spans.c.output_tokens,
@@ -55,8 +59,8 @@ def by_trace(connection: sa.Connection, *fits: Any) -> Iterator[TraceFigures]:
         .order_by(traces.c.trace_id)
     )
     found = connection.execution_options(yield_per=_AT_ONCE).execute(query)
-    for (_, state, name), rows in groupby(found, itemgetter(0, 1, 2)):
-        yield TraceFigures(state, name, rows)
+    for _, rows in groupby(found, itemgetter(0)):
+        yield cast("Iterator[SpanFigures]", rows)
 
 
 def tokens_by_name(connection: sa.Connection, *fits: Any) -> dict[str, dict[str, int]]:
