@@ -151,6 +151,7 @@ def test_stats_counts_errors_latency_and_tokens() -> None:
     assert cli("stats", "name = 'c'").exit_code == 1
 
 
+@pytest.mark.stores
 def test_stats_count_a_call_that_several_layers_recorded_once() -> None:
     with spanlog.start_span("agent", attributes=USAGE), spanlog.start_span("step"):
         for model in ("small", "large"):
@@ -291,7 +292,8 @@ def test_tail_waits_for_a_store_and_shows_traces_as_they_come(
     assert (process.returncode, err) == (130, "")
 
 
-def test_tail_shows_what_is_written_long_after_it_began(tmp_path: Path) -> None:
+@pytest.mark.stores
+def test_tail_shows_what_is_written_long_after_it_began(tmp_path: Path, tracking_uri: str) -> None:
     def begin(name: str) -> Any:
         return spanlog.start_span_no_context(name, start_time_ns=SECOND)
 
@@ -299,11 +301,10 @@ def test_tail_shows_what_is_written_long_after_it_began(tmp_path: Path) -> None:
         assert process.stdout
         return str(json.loads(process.stdout.readline())["name"])
 
-    spanlog.set_tracking_uri(str(tmp_path / "new.db"))
     old = begin("old")
     old.end(status="ERROR")
     spanlog.flush()
-    tail = ("-m", "spanlog", "tail", "status = 'ERROR'", "--json", "--store", "new.db")
+    tail = ("-m", "spanlog", "tail", "status = 'ERROR'", "--json", "--store", tracking_uri)
     process = start(*tail, cwd=tmp_path)
     assert shown() == "old"
     begin("late").end(status="ERROR")
@@ -365,6 +366,7 @@ def test_what_cannot_be_printed_is_one_clear_error_or_none(command: str, tmp_pat
         assert (error in err, err.count("\n")) == (True, 1 if error else 0)
 
 
+@pytest.mark.stores
 def test_a_dataset_is_made_added_to_shown_and_deleted(three: dict[str, str]) -> None:
     assert (cli("datasets").exit_code, cli("datasets").stdout) == (1, "")
     spanlog.log_expectation(trace_id=three["b2"], name="answer", value=["Rome", 7])
