@@ -21,7 +21,7 @@ from spanlog.cli import app
 from spanlog.cli.datasets import datasets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from click.testing import Result
     from spanlog.entities import Trace
@@ -46,10 +46,21 @@ def lines(result: Result) -> list[Any]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
+_started: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on() -> Iterator[None]:
+    """End the programs that a test has started, however it ends."""
+    yield
+    while _started:
+        _started.pop().kill()
+
+
 def start(
     *arguments: str, cwd: Path, stdout: int = subprocess.PIPE, **env: str
 ) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, *arguments],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **env},
@@ -57,6 +68,8 @@ def start(
         stdout=stdout,
         stderr=subprocess.PIPE,
     )
+    _started.append(process)
+    return process
 
 
 def run(*arguments: str, cwd: Path, **env: str) -> tuple[int, str, str]:

@@ -13,7 +13,7 @@ from spanlog.safety import report
 
 _SHOWN = 10  # traces a cell
 _KEPT = 10_000  # trace ids that wait for the end of a cell
-_WAIT = 2.0  # seconds that the end of a cell may be held up by the writing of its traces
+_WAIT = 10.0  # seconds that the end of a cell may be held up by the writing of its traces
 _LONG = 2.0  # seconds after which a cell shows what it is at
 _EVERY = 1.0
 
