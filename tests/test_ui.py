@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import spanlog
 from spanlog.store import current_store
+from spanlog.store.filters import parse_filter
 from spanlog.ui import charts
 from view_traces import SCRIPT, picture, record_agent, record_hostile
 
@@ -189,26 +190,51 @@ def test_only_pictures_and_sound_are_shown_from_the_store_other_files_are_handed
         assert handed.headers["content-type"] == "application/octet-stream"
 
 
-def test_charts_count_sum_and_rank_by_steps_of_time(client):
-    from spanlog.store.figures import Figures, ModelFigures, TraceFigures
+def at(second, *models, took=None, status="OK"):
+    """Record a trace that began in a second since 1970, with a call of a token count a model."""
+    began = second * 10**9
+    trace = spanlog.start_span_no_context("trace", start_time_ns=began)
+    for model, tokens in models:
+        used = {"gen_ai.request.model": model, "gen_ai.usage.input_tokens": tokens}
+        call = spanlog.start_span_no_context(
+            model, "CHAT_MODEL", trace, attributes=used, start_time_ns=began
+        )
+        call.end(end_time_ns=began)
+    if took is not None:
+        trace.end(status=status, end_time_ns=began + took * 10**6)
 
-    traces = [
-        TraceFigures(1_000, 10, "OK", 5, 0.5),
-        TraceFigures(1_500, 30, "ERROR", None, None),
-        TraceFigures(9_000, None, "IN_PROGRESS", 7, None),
+
+@pytest.mark.stores
+def test_charts_count_sum_and_rank_by_steps_of_time():
+    for took in range(1, 11):
+        at(1_000, took=took)
+    at(1_001, *((f"m{n}", n + 1) for n in range(7)), took=20, status="ERROR")
+    at(1_002, ("m6", 3))
+    at(1_090, took=0)  # by a clock that is ahead
+    spanlog.flush()
+    got = charts.charts(current_store().over_time(["0"], parse_filter(""), 0, 1_040_000))
+    assert (got["begin"], got["step"]) == (1_000_000, 1_000)
+    assert got["traces"] == [10, 1, 1, *[0] * 37, 1]
+    assert (sum(got["errors"]), got["errors"][1]) == (1, 1)
+    assert got["tokens"][:3] == [0, 28, 3]
+    assert [got["durations"][p][:3] for p in ("p50", "p90", "p99")] == [
+        [5, 20, None],
+        [9, 20, None],
+        [10, 20, None],
     ]
-    models = [ModelFigures(1_000, f"m{n}", n) for n in range(7)]
-    got = charts.charts(Figures(traces, models), 0, 10_000)
-    assert (got["begin"], got["step"], len(got["traces"])) == (1_000, 1_000, 10)
-    assert got["traces"] == [2, *[0] * 7, 1, 0]
-    assert got["errors"][0] == 1
-    assert (got["tokens"][0], got["cost"][0]) == (5, 0.5)
-    assert [got["durations"][p][0] for p in ("p50", "p90", "p99")] == [10, 30, 30]
-    assert got["durations"]["p50"][8] is None
     assert list(got["models"]) == ["m6", "m5", "m4", "m3", "m2", "others"]
-    assert got["models"]["others"][0] == 1
+    assert [tokens[:3] for tokens in got["models"].values()] == [
+        [0, 7, 3],
+        *([0, n, 0] for n in (6, 5, 4, 3, 3)),
+    ]
+    failed = current_store().over_time(["0"], parse_filter("status = 'ERROR'"), 0, 1_040_000)
+    assert (failed.begin, len(failed.steps)) == (1_001_000, 1)
+
+
+def test_charts_count_a_call_once_that_two_layers_recorded(client):
     record_agent()
-    assert sum(client.get("/api/charts").json()["tokens"]) == 1_290
+    got = client.get("/api/charts").json()
+    assert sum(got["tokens"]) == sum(got["models"]["m-1"]) == 1_290
 
 
 # In the browser.

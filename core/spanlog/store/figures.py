@@ -13,41 +13,100 @@ from spanlog.store.rows import read_span
 from spanlog.store.schema import spans, traces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from spanlog.spans import Span
 
+PERCENTILES = (50, 90, 99)
+_STEPS = 48
+# Lengths of a step, in seconds.
+_LENGTHS = (
+    *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600),
+    *(7200, 14400, 21600, 43200, 86400, 172800, 604800, 2592000),
+)
 _AT_ONCE = 500
 
 
-class TraceFigures(NamedTuple):
-    """The figures of a trace, by the names of its columns."""
+class Step(NamedTuple):
+    """The figures of the traces that began in a step of time, and the time that shares took."""
 
-    request_time: int
-    execution_duration: int | None
-    state: str
-    total_tokens: int | None
-    total_cost: float | None
-
-
-class ModelFigures(NamedTuple):
-    """The figures of a model call."""
-
-    request_time: int
-    model: str
-    total_tokens: int
+    traces: int
+    errors: int
+    tokens: int
+    cost: float
+    durations: Sequence[int | None]  # as in PERCENTILES, in ms
 
 
 class Figures(NamedTuple):
-    """What charts are made of."""
+    """What charts are made of.
 
-    traces: list[TraceFigures]
-    models: list[ModelFigures]
+    Attributes:
+        begin: When the first step begins, in milliseconds since 1970.
+        length: Of a step, in milliseconds.
+        count: How many steps there are.
+        steps: Those in which a trace began, by their number.
+        models: Number of a step, model, tokens.
+    """
+
+    begin: int
+    length: int
+    count: int
+    steps: dict[int, Step]
+    models: list[tuple[int, str, int]]
 
 
-def over_time(connection: sa.Connection, *fits: Any) -> Figures:
-    """Return times, durations, states, tokens and costs of the traces that fit."""
-    of_traces = sa.select(*(traces.c[name] for name in TraceFigures._fields)).where(*fits)
+def over_time(connection: sa.Connection, since: int, until: int, *fits: Any) -> Figures:
+    """Add up the traces that fit by steps of time.
+
+    Args:
+        connection: To the database.
+        since: When the first step begins, in milliseconds since 1970; 0 for the first trace.
+        until: When the last step ends.
+        fits: Conditions of traces.
+    """
+    first = since or connection.scalar(sa.select(sa.func.min(traces.c.request_time)).where(*fits))
+    begin = first or until - 3_600_000
+    fit = (length * 1000 for length in _LENGTHS if length * 1000 * _STEPS >= until - begin)
+    length = next(fit, (until - begin) // _STEPS + 1)
+    begin -= begin % length
+    count = (until - begin) // length + 1
+    # Where the clock of another machine is ahead, its traces belong to the last step.
+    later = (traces.c.request_time >= begin + count * length, count - 1)
+    place = sa.case(later, else_=(traces.c.request_time - begin) // length).label("place")
+    return Figures(
+        *(begin, length, count),
+        dict(_steps(connection, place, fits)),
+        _models(connection, place, fits),
+    )
+
+
+def _steps(
+    connection: sa.Connection, place: Any, fits: Sequence[Any]
+) -> Iterator[tuple[int, Step]]:
+    columns = (traces.c.state, traces.c.execution_duration, traces.c.total_tokens)
+    of = sa.select(place, *columns, traces.c.total_cost).where(*fits).subquery().c
+    ended = of.execution_duration.is_not(None)
+    share = sa.func.cume_dist().over(partition_by=(of.place, ended), order_by=of.execution_duration)
+    ranked = sa.select(of, share.label("share")).subquery().c
+    took = (
+        sa.func.min(sa.case((ranked.share >= percent / 100, ranked.execution_duration)))
+        for percent in PERCENTILES
+    )
+    query = sa.select(
+        ranked.place,
+        sa.func.count(),
+        sa.func.sum(sa.case((ranked.state == TraceState.ERROR.value, 1), else_=0)),
+        sa.func.sum(ranked.total_tokens),
+        sa.func.sum(ranked.total_cost),
+        *took,
+    ).group_by(ranked.place)
+    for number, count, errors, tokens, cost, *durations in connection.execute(query):
+        yield number, Step(count, errors, int(tokens or 0), cost or 0.0, durations)
+
+
+def _models(
+    connection: sa.Connection, place: Any, fits: Sequence[Any]
+) -> list[tuple[int, str, int]]:
     # Of a call that two layers recorded, the inner one counts.
     inner = spans.alias("inner")
     seen_closer = sa.exists().where(
@@ -55,16 +114,17 @@ def over_time(connection: sa.Connection, *fits: Any) -> Figures:
         inner.c.parent_id == spans.c.span_id,
         inner.c.total_tokens.is_not(None),
     )
-    of_models = (
-        sa.select(traces.c.request_time, spans.c.model, spans.c.total_tokens)
+    of = (
+        sa.select(place, spans.c.model, spans.c.total_tokens)
         .join(traces, traces.c.trace_id == spans.c.trace_id)
         .where(*fits, spans.c.model.is_not(None), spans.c.total_tokens.is_not(None))
         .where(~seen_closer)
+        .subquery()
+        .c
     )
-    return Figures(
-        [TraceFigures(*row) for row in connection.execute(of_traces)],
-        [ModelFigures(*row) for row in connection.execute(of_models)],
-    )
+    query = sa.select(of.place, of.model, sa.func.sum(of.total_tokens))
+    found = connection.execute(query.group_by(of.place, of.model))
+    return [(number, model, int(tokens)) for number, model, tokens in found]
 
 
 def by_trace(

@@ -529,10 +529,13 @@ class SqlStore:
         with self._transaction(reads=True) as connection:
             return dict(connection.execute(query).tuples().all())
 
-    def over_time(self, experiment_ids: Sequence[str], where: Filter) -> figures.Figures:
-        """Return what charts are made of: times, durations, states, tokens and costs."""
+    def over_time(
+        self, experiment_ids: Sequence[str], where: Filter, since: int, until: int
+    ) -> figures.Figures:
+        """Return what charts are made of: the traces that fit, added up by steps of time."""
+        fits = (_in_experiments(experiment_ids), where.clause)
         with self._search() as connection:
-            return figures.over_time(connection, _in_experiments(experiment_ids), where.clause)
+            return figures.over_time(connection, since, until, *fits)
 
     def figures(self, where: Filter) -> Iterator[Iterator[statistics.SpanFigures]]:
         """Go through the traces that fit a filter, and through the figures of each one's spans."""

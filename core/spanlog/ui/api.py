@@ -144,8 +144,8 @@ def _session(request: Request) -> Response:
 
 def _charts(request: Request) -> Response:
     until = _number(request, "until") or int(time.time() * 1000)
-    figures = current_store().over_time(_chosen(request), parse_filter(_filter(request)))
-    return _json(charts(figures, _number(request, "since"), until))
+    where, since = parse_filter(_filter(request)), _number(request, "since")
+    return _json(charts(current_store().over_time(_chosen(request), where, since, until)))
 
 
 def _asked(request: Request) -> Trace:
