@@ -67,6 +67,21 @@ def record(name, error=None, **about):
     return span.trace_id
 
 
+def at(second, *models, name="trace", took=None, status="OK"):
+    """Record a trace that began in a second since 1970, with a call of a token count a model."""
+    began = second * 10**9
+    trace = spanlog.start_span_no_context(name, start_time_ns=began)
+    for model, tokens in models:
+        used = {"gen_ai.request.model": model, "gen_ai.usage.input_tokens": tokens}
+        call = spanlog.start_span_no_context(
+            model, "CHAT_MODEL", trace, attributes=used, start_time_ns=began
+        )
+        call.end(end_time_ns=began)
+    if took is not None:
+        trace.end(status=status, end_time_ns=began + took * 10**6)
+    return trace.trace_id
+
+
 def names(shown):
     return shown.locator("tbody .name").all_text_contents()
 
@@ -156,7 +171,18 @@ def test_the_list_is_filtered_by_what_is_written_and_chosen(client):
     assert found(experiment=client.get("/api/experiments").json()[-1]["id"]) == ["three"]
     assert found(since=2**45) == []
     assert found(order="name ASC") == ["one", "three", "two"]
-    assert len(found(limit=2)) == 2
+
+
+def test_the_list_comes_in_pages_that_new_traces_do_not_move(client):
+    made = [at(n, took=1) for n in range(51)]
+    spanlog.flush()
+    one = client.get("/api/traces").json()
+    new = at(99, took=1)
+    two = client.get("/api/traces", params={"token": one["token"]}).json()
+    assert [trace["id"] for trace in one["traces"] + two["traces"]] == made[::-1]
+    assert two["token"] is None
+    assert client.get("/api/traces").json()["traces"][0]["id"] == new
+    assert client.get("/api/traces", params={"token": "x"}).status_code == 400
 
 
 def test_a_filter_that_does_not_parse_says_where(client):
@@ -188,20 +214,6 @@ def test_only_pictures_and_sound_are_shown_from_the_store_other_files_are_handed
         handed = client.get(path, params={"type": kind})
         assert handed.headers["content-disposition"] == "attachment"
         assert handed.headers["content-type"] == "application/octet-stream"
-
-
-def at(second, *models, took=None, status="OK"):
-    """Record a trace that began in a second since 1970, with a call of a token count a model."""
-    began = second * 10**9
-    trace = spanlog.start_span_no_context("trace", start_time_ns=began)
-    for model, tokens in models:
-        used = {"gen_ai.request.model": model, "gen_ai.usage.input_tokens": tokens}
-        call = spanlog.start_span_no_context(
-            model, "CHAT_MODEL", trace, attributes=used, start_time_ns=began
-        )
-        call.end(end_time_ns=began)
-    if took is not None:
-        trace.end(status=status, end_time_ns=began + took * 10**6)
 
 
 @pytest.mark.stores
@@ -255,6 +267,28 @@ def test_the_list_shows_traces_filters_them_and_new_ones_appear(opened):
     shown.get_by_label("Filter").fill("nme = 'x'")
     shown.keyboard.press("Enter")
     shown.get_by_text("Did you mean name?").wait_for()
+
+
+def test_more_traces_are_shown_a_page_at_a_time_while_new_ones_come_on_top(opened):
+    for n in range(102):
+        at(n, name=f"trace {n:03}", took=1)
+    spanlog.flush()
+    expected = [f"trace {n:03}" for n in reversed(range(102))]
+    shown = opened()
+    rows, more = shown.locator("tbody tr"), shown.get_by_text("Show more")
+    rows.nth(49).wait_for()
+    assert names(shown) == expected[:50]
+    more.click()
+    rows.nth(99).wait_for()
+    shown.evaluate("document.querySelector('tbody').lastChild.mark = 'same'")
+    for n in range(60):  # more than a page at once
+        at(1_000 + n, name=f"new {n:02}", took=1)
+    spanlog.flush()
+    shown.locator("tbody tr.fresh", has_text="new 59").wait_for()
+    more.click()
+    more.wait_for(state="hidden")
+    assert names(shown) == [*(f"new {n:02}" for n in reversed(range(60))), *expected]
+    assert shown.evaluate("document.querySelectorAll('tbody tr')[159].mark") == "same"
 
 
 def test_a_trace_opens_and_what_was_said_of_it_is_kept(opened):

@@ -69,7 +69,6 @@ def _experiments(_: Request) -> Response:
 
 def _traces(request: Request) -> Response:
     asked = request.query_params
-    limit = min(_number(request, "limit") or _PAGE, _MOST)
     order = asked.get("order", _ORDERS[0])
     field, _, direction = order.partition(" ")
     if field not in _ORDERS or direction not in ("", "ASC", "DESC"):
@@ -77,11 +76,12 @@ def _traces(request: Request) -> Response:
     found = search.find(
         _chosen(request),
         _filter(request),
-        limit,
+        _PAGE,
         [order if direction else f"{order} DESC"],
+        asked.get("token"),
         include_spans=False,
     )
-    return _json({"traces": [_light(trace) for trace in found], "more": found.token is not None})
+    return _json({"traces": [_light(trace) for trace in found], "token": found.token})
 
 
 def _trace(request: Request) -> Response:

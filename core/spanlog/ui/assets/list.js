@@ -3,7 +3,6 @@ import { duration, h, icon, moment, money, number, STATES } from "/view/dom.js";
 import { Choice, go } from "./api.js";
 import { sparks } from "./charts.js";
 
-const PAGE = 50;
 const COLUMNS = [
   ["", ""],
   ["Time", "timestamp_ms"],
@@ -17,23 +16,26 @@ const COLUMNS = [
 
 export class ListPage {
   constructor(asked) {
-    this.limit = PAGE;
     this.order = ["timestamp_ms", "DESC"];
     this.picked = new Set();
+    this.rows = null; // by the ids of the traces, in their order; null before there was an answer
+    this.deep = false; // whether more than the first page is shown
     this.choice = new Choice(asked, "/", () => this.again());
     this.sparks = h("div", { class: "sparks" });
     this.head = h("tr");
     this.body = h("tbody", {});
     this.note = h("p", { class: "note" });
-    this.more = h("button", { class: "more", hidden: true, onclick: () => this.again(this.limit + PAGE) }, "Show more");
+    this.more = h("button", { class: "more", hidden: true, onclick: () => this.next() }, "Show more");
     this.compare = h("button", { class: "compare", hidden: true, onclick: () => (location.hash = go(`/compare/${[...this.picked].join("/")}`)) }, "Compare the two");
     this.element = h("div", { class: "page" }, this.choice.element, this.sparks, this.compare, h("table", { class: "traces" }, h("thead", {}, this.head), this.body), this.note, this.more);
     this.drawHead();
   }
 
-  again(limit = PAGE) {
-    this.limit = limit;
-    this.shown = null;
+  // Begin anew: something else is asked for.
+  again() {
+    this.rows = null;
+    this.deep = false;
+    this.turn = {};
     this.refresh();
   }
 
@@ -53,21 +55,60 @@ export class ListPage {
     );
   }
 
-  async refresh() {
-    const got = await this.choice.get("traces", { limit: this.limit, order: this.order.join(" ") });
-    if (!got) return;
-    const shown = JSON.stringify(got);
-    if (shown === this.shown) return;
-    const known = this.shown && new Set(this.ids);
-    this.shown = shown;
-    this.ids = got.traces.map((trace) => trace.id);
-    this.body.replaceChildren(...got.traces.map((trace) => this.row(trace, known && !known.has(trace.id))));
-    this.more.hidden = !got.more;
-    this.note.textContent = got.traces.length ? "" : "No trace fits. Traces appear here as soon as a program records them.";
-    this.sparks.replaceChildren(...sparks(got.traces));
+  ask(token) {
+    return this.choice.get("traces", { order: this.order.join(" "), token });
   }
 
-  row(trace, fresh) {
+  // Look for what is new: the first page, and as many more as it takes to reach what is shown.
+  async refresh() {
+    const { turn } = this;
+    const newest = [];
+    let got;
+    do {
+      got = await this.ask(got?.token);
+      if (!got || turn !== this.turn) return;
+      newest.push(...got.traces);
+    } while (this.deep && got.token && !got.traces.some(({ id }) => this.rows.has(id)));
+    const rows = this.rowsOf(newest);
+    if (!this.deep) this.token = got.token;
+    else for (const [id, row] of this.rows) if (!rows.has(id)) rows.set(id, row);
+    this.draw(rows);
+  }
+
+  async next() {
+    if (!this.rows) return;
+    const { turn } = this;
+    this.deep = true;
+    const got = await this.ask(this.token);
+    if (!got || turn !== this.turn) return;
+    this.token = got.token;
+    this.draw(new Map([...this.rows, ...this.rowsOf(got.traces)]), { fresh: false });
+  }
+
+  // The rows of traces, by their ids; those that are shown already as they are.
+  rowsOf(traces) {
+    return new Map(
+      traces.map((trace) => {
+        const shown = JSON.stringify(trace);
+        const before = this.rows?.get(trace.id);
+        return [trace.id, before?.shown === shown ? before : { trace, shown, element: this.row(trace) }];
+      }),
+    );
+  }
+
+  draw(rows, { fresh = true } = {}) {
+    const shown = [...rows.values()];
+    const before = this.rows && [...this.rows.values()];
+    if (before?.length === shown.length && shown.every((row, n) => row === before[n])) return;
+    for (const [id, { element }] of rows) element.classList.toggle("fresh", fresh && this.rows !== null && !this.rows.has(id));
+    this.rows = rows;
+    this.body.replaceChildren(...shown.map(({ element }) => element));
+    this.more.hidden = !this.token;
+    this.note.textContent = shown.length ? "" : "No trace fits. Traces appear here as soon as a program records them.";
+    this.sparks.replaceChildren(...sparks(shown.map(({ trace }) => trace)));
+  }
+
+  row(trace) {
     const open = () => (location.hash = `#/trace/${trace.id}`);
     const pick = h("input", { type: "checkbox", "aria-label": `Compare ${trace.name}`, onchange: () => this.pick(trace.id, pick.checked) });
     pick.checked = this.picked.has(trace.id);
@@ -79,7 +120,7 @@ export class ListPage {
     ];
     const row = h(
       "tr",
-      { class: `${trace.state}${fresh ? " fresh" : ""}` },
+      { class: trace.state },
       h("td", { class: "state" }, h("i", { title: STATES[trace.state] }), pick),
       h("td", { class: "time" }, moment(trace.time)),
       h("td", { class: "name" }, link),
