@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 import spanlog
+from spanlog.entities import PagedList, Session
+from spanlog.store import current_store
+from spanlog.store.filters import parse_filter
 
 pytestmark = pytest.mark.stores
 
@@ -42,3 +45,19 @@ def test_sessions_come_with_the_latest_first_and_their_traces_in_order() -> None
     assert session.traces[-1].info.name == "d"
     spanlog.set_experiment("other")
     assert told() == []
+
+
+def test_a_page_of_sessions_begins_after_the_one_before_whatever_comes_meanwhile() -> None:
+    for number, session in enumerate("xyzxw"):
+        turn(session, "a", number // 2)  # some at the same time
+    spanlog.flush()
+
+    def page(token: str | None) -> PagedList[Session]:
+        return current_store().sessions(["0"], parse_filter(""), 2, token)
+
+    first = page(None)
+    turn("v", "a", 9)
+    spanlog.flush()
+    second = page(first.token)
+    assert [session.id for session in [*first, *second]] == ["w", "x", "z", "y"]
+    assert second.token is None

@@ -162,7 +162,7 @@ def test_the_list_is_filtered_by_what_is_written_and_chosen(client):
 
     def found(**asked):
         reply = client.get("/api/traces", params=asked).json()
-        return [trace["name"] for trace in reply["traces"]]
+        return [trace["name"] for trace in reply["found"]]
 
     assert sorted(found()) == ["one", "three", "two"]
     assert found(filter="tags.env = 'prod' OR name = 'none'") == ["one"]
@@ -179,9 +179,9 @@ def test_the_list_comes_in_pages_that_new_traces_do_not_move(client):
     one = client.get("/api/traces").json()
     new = at(99, took=1)
     two = client.get("/api/traces", params={"token": one["token"]}).json()
-    assert [trace["id"] for trace in one["traces"] + two["traces"]] == made[::-1]
+    assert [trace["id"] for trace in one["found"] + two["found"]] == made[::-1]
     assert two["token"] is None
-    assert client.get("/api/traces").json()["traces"][0]["id"] == new
+    assert client.get("/api/traces").json()["found"][0]["id"] == new
     assert client.get("/api/traces", params={"token": "x"}).status_code == 400
 
 
@@ -354,6 +354,17 @@ def test_a_session_is_shown_as_a_conversation(opened):
         "what is bye?",
         "this is bye",
     ]
+
+
+def test_more_sessions_are_shown_a_page_at_a_time(opened):
+    for n in range(52):
+        record("turn", session_id=f"session {n}")
+    spanlog.flush()
+    shown = opened("#/sessions")
+    shown.get_by_text("Show more").click()
+    shown.locator(".session").nth(51).wait_for()
+    ids = shown.locator(".session b").all_text_contents()
+    assert sorted(ids) == sorted(f"session {n}" for n in range(52))
 
 
 def test_charts_are_drawn(opened):

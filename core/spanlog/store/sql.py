@@ -26,7 +26,7 @@ from spanlog.store import StoreError, assessed, figures, fulltext, golden, stati
 from spanlog.store.bundles import Bundle
 from spanlog.store.database import Database, is_poison
 from spanlog.store.dialects import unindexed
-from spanlog.store.filters import Filter, FilterError, Order
+from spanlog.store.filters import Filter, FilterError, Order, latest_first
 from spanlog.store.processes import is_gone
 from spanlog.store.rows import (
     Attached,
@@ -463,26 +463,28 @@ class SqlStore:
         experiment_ids: Sequence[str],
         where: Filter,
         max_results: int | None = None,
+        page_token: str | None = None,
         *,
         include_spans: bool = True,
-    ) -> list[Session]:
+    ) -> PagedList[Session]:
         """Return the sessions that have a trace that fits a filter, the latest first."""
         session = trace_metadata.alias("session")
         joined = traces.join(session, session.c.trace_id == traces.c.trace_id)
         of_session = session.c.key == SESSION
-        latest = (
-            sa.select(session.c.value)
-            .select_from(joined)
-            .where(of_session)
-            .group_by(session.c.value)
-            .order_by(sa.func.max(traces.c.request_time).desc(), session.c.value)
-            .limit(max_results)
-        )
+        latest = sa.func.max(traces.c.request_time).label("latest")
+        each = sa.select(session.c.value.label("name"), latest).select_from(joined)
+        each = each.where(of_session).group_by(session.c.value)
         self._note_interrupted()
         found: dict[str, list[Trace]] = {}
         with self._search() as connection:
-            latest = latest.where(_fits(connection, experiment_ids, where))
-            names = list(connection.scalars(latest))
+            of = each.where(_fits(connection, experiment_ids, where)).subquery().c
+            order = latest_first(of.latest, of.name)
+            query = order.apply(sa.select(of.name), page_token)
+            if max_results is not None:
+                query = query.limit(max_results + 1)
+            rows = connection.execute(query).mappings().all()
+            page, token = _cut(rows, order, max_results)
+            names = [row["name"] for row in page]
             for chunk in _chunks(names):
                 query = sa.select(traces).select_from(joined)
                 query = query.where(
@@ -492,7 +494,7 @@ class SqlStore:
                 rows = connection.execute(query).mappings().all()
                 for trace in self._load(connection, rows, include_spans=include_spans):
                     found.setdefault(trace.info.trace_metadata[SESSION], []).append(trace)
-        return [Session(found[name]) for name in names]
+        return PagedList((Session(found[name]) for name in names), token)
 
     def search_spans(
         self,
@@ -638,6 +640,10 @@ def _page(
     if size is None or len(rows) <= size:
         query = query.where(_fits(connection, experiment_ids, where))
         rows = connection.execute(query).mappings().all()
+    return _cut(rows, order, size)
+
+
+def _cut(rows: Sequence[Any], order: Order, size: int | None) -> tuple[Sequence[Any], str | None]:
     page = rows[:size]
     return page, order.token(page[-1]) if page and len(rows) > len(page) else None
 

@@ -81,7 +81,7 @@ def _traces(request: Request) -> Response:
         asked.get("token"),
         include_spans=False,
     )
-    return _json({"traces": [_light(trace) for trace in found], "token": found.token})
+    return _json({"found": [_light(trace) for trace in found], "token": found.token})
 
 
 def _trace(request: Request) -> Response:
@@ -129,10 +129,10 @@ def _attachment(request: Request) -> Response:
 
 
 def _sessions(request: Request) -> Response:
-    found = search.search_sessions(
-        _PAGE, _filter(request), include_spans=False, locations=_chosen(request)
-    )
-    return _json([{"id": s.id, "traces": [_light(trace) for trace in s]} for s in found])
+    where, token = parse_filter(_filter(request)), request.query_params.get("token")
+    page = current_store().sessions(_chosen(request), where, _PAGE, token, include_spans=False)
+    found = [{"id": s.id, "traces": [_light(trace) for trace in s]} for s in page]
+    return _json({"found": found, "token": page.token})
 
 
 def _session(request: Request) -> Response:

@@ -114,6 +114,11 @@ def parse_order(order_by: Sequence[str], *, of_spans: bool = False) -> Order:
     return Order(", ".join(order_by), keys)
 
 
+def latest_first(latest: Any, name: Any) -> Order:
+    """Return the order of what has a time and a name of its own."""
+    return Order("", [_Key(latest, True), _Key(name, False)])
+
+
 def _keys(text: str, of_spans: bool) -> list[_Key]:
     name = NAME.match(text.strip())
     if name is None:

@@ -2,6 +2,7 @@
 import { duration, h, icon, moment, money, number, STATES } from "/view/dom.js";
 import { Choice, go } from "./api.js";
 import { sparks } from "./charts.js";
+import { Paged } from "./paged.js";
 
 const COLUMNS = [
   ["", ""],
@@ -18,25 +19,19 @@ export class ListPage {
   constructor(asked) {
     this.order = ["timestamp_ms", "DESC"];
     this.picked = new Set();
-    this.rows = null; // by the ids of the traces, in their order; null before there was an answer
-    this.deep = false; // whether more than the first page is shown
-    this.choice = new Choice(asked, "/", () => this.again());
+    this.choice = new Choice(asked, "/", () => this.paged.again());
     this.sparks = h("div", { class: "sparks" });
     this.head = h("tr");
-    this.body = h("tbody", {});
-    this.note = h("p", { class: "note" });
-    this.more = h("button", { class: "more", hidden: true, onclick: () => this.next() }, "Show more");
+    this.paged = new Paged({
+      ask: (token) => this.choice.get("traces", { order: this.order.join(" "), token }),
+      row: (trace) => this.row(trace),
+      box: h("tbody"),
+      none: "No trace fits. Traces appear here as soon as a program records them.",
+      drawn: (traces) => this.sparks.replaceChildren(...sparks(traces)),
+    });
     this.compare = h("button", { class: "compare", hidden: true, onclick: () => (location.hash = go(`/compare/${[...this.picked].join("/")}`)) }, "Compare the two");
-    this.element = h("div", { class: "page" }, this.choice.element, this.sparks, this.compare, h("table", { class: "traces" }, h("thead", {}, this.head), this.body), this.note, this.more);
+    this.element = h("div", { class: "page" }, this.choice.element, this.sparks, this.compare, h("table", { class: "traces" }, h("thead", {}, this.head), this.paged.box), this.paged.after);
     this.drawHead();
-  }
-
-  // Begin anew: something else is asked for.
-  again() {
-    this.rows = null;
-    this.deep = false;
-    this.turn = {};
-    this.refresh();
   }
 
   drawHead() {
@@ -47,7 +42,7 @@ export class ListPage {
         const turn = () => {
           this.order = [field, by === field && direction === "DESC" ? "ASC" : "DESC"];
           this.drawHead();
-          this.again();
+          this.paged.again();
         };
         const arrow = by === field ? (direction === "DESC" ? " ↓" : " ↑") : "";
         return h("th", { class: field, "aria-sort": by === field ? (direction === "DESC" ? "descending" : "ascending") : null }, h("button", { onclick: turn }, title + arrow));
@@ -55,57 +50,8 @@ export class ListPage {
     );
   }
 
-  ask(token) {
-    return this.choice.get("traces", { order: this.order.join(" "), token });
-  }
-
-  // Look for what is new: the first page, and as many more as it takes to reach what is shown.
-  async refresh() {
-    const { turn } = this;
-    const newest = [];
-    let got;
-    do {
-      got = await this.ask(got?.token);
-      if (!got || turn !== this.turn) return;
-      newest.push(...got.traces);
-    } while (this.deep && got.token && !got.traces.some(({ id }) => this.rows.has(id)));
-    const rows = this.rowsOf(newest);
-    if (!this.deep) this.token = got.token;
-    else for (const [id, row] of this.rows) if (!rows.has(id)) rows.set(id, row);
-    this.draw(rows);
-  }
-
-  async next() {
-    if (!this.rows) return;
-    const { turn } = this;
-    this.deep = true;
-    const got = await this.ask(this.token);
-    if (!got || turn !== this.turn) return;
-    this.token = got.token;
-    this.draw(new Map([...this.rows, ...this.rowsOf(got.traces)]), { fresh: false });
-  }
-
-  // The rows of traces, by their ids; those that are shown already as they are.
-  rowsOf(traces) {
-    return new Map(
-      traces.map((trace) => {
-        const shown = JSON.stringify(trace);
-        const before = this.rows?.get(trace.id);
-        return [trace.id, before?.shown === shown ? before : { trace, shown, element: this.row(trace) }];
-      }),
-    );
-  }
-
-  draw(rows, { fresh = true } = {}) {
-    const shown = [...rows.values()];
-    const before = this.rows && [...this.rows.values()];
-    if (before?.length === shown.length && shown.every((row, n) => row === before[n])) return;
-    for (const [id, { element }] of rows) element.classList.toggle("fresh", fresh && this.rows !== null && !this.rows.has(id));
-    this.rows = rows;
-    this.body.replaceChildren(...shown.map(({ element }) => element));
-    this.more.hidden = !this.token;
-    this.note.textContent = shown.length ? "" : "No trace fits. Traces appear here as soon as a program records them.";
-    this.sparks.replaceChildren(...sparks(shown.map(({ trace }) => trace)));
+  refresh() {
+    return this.paged.refresh();
   }
 
   row(trace) {

@@ -2,26 +2,27 @@
 import { duration, h, moment, number } from "/view/dom.js";
 import { value } from "/view/values.js";
 import { Choice, get, go } from "./api.js";
+import { Paged } from "./paged.js";
 
 const tokensOf = (traces) => traces.reduce((sum, trace) => sum + (trace.usage?.total_tokens ?? 0), 0);
 
 export class SessionsPage {
   constructor(asked) {
-    this.choice = new Choice(asked, "/sessions", () => this.refresh(), { status: false });
-    this.list = h("div", { class: "sessions" });
-    this.element = h("div", { class: "page" }, this.choice.element, this.list);
+    this.choice = new Choice(asked, "/sessions", () => this.paged.again(), { status: false });
+    this.paged = new Paged({
+      ask: (token) => this.choice.get("sessions", { token }),
+      row: (session) => this.row(session),
+      box: h("div", { class: "sessions" }),
+      none: "No session here. spanlog.update_current_trace(session_id=…) names the conversation that a trace belongs to.",
+    });
+    this.element = h("div", { class: "page" }, this.choice.element, this.paged.box, this.paged.after);
   }
 
-  async refresh() {
-    const got = await this.choice.get("sessions");
-    const shown = JSON.stringify(got);
-    if (!got || shown === this.shown) return;
-    this.shown = shown;
-    this.list.replaceChildren(...got.map(({ id, traces }) => this.row(id, traces)));
-    if (!got.length) this.list.append(h("p", { class: "note" }, "No session here. spanlog.update_current_trace(session_id=…) names the conversation that a trace belongs to."));
+  refresh() {
+    return this.paged.refresh();
   }
 
-  row(id, traces) {
+  row({ id, traces }) {
     const last = traces.at(-1);
     const failed = traces.filter((trace) => trace.state === "ERROR").length;
     const tokens = tokensOf(traces);
