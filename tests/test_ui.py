@@ -249,6 +249,22 @@ def test_charts_count_a_call_once_that_two_layers_recorded(client):
     assert sum(got["tokens"]) == sum(got["models"]["m-1"]) == 1_290
 
 
+def test_feedback_is_given_changed_and_taken_back_but_not_that_of_others(client):
+    trace_id = record("judged")
+    said = {"value": True, "rationale": "so it is"}
+    path = f"/api/traces/{trace_id}/feedback"
+    given = client.post(path, json=said).json()["assessment_id"]
+    client.put(f"{path}/{given}", json={"value": False, "rationale": ""})
+    others = spanlog.log_feedback(trace_id=trace_id, value=True).assessment_id
+    assert client.put(f"{path}/{others}", json=said).status_code == 403
+    assert client.delete(f"{path}/{others}").status_code == 403
+    assert client.delete(f"{path}/none").status_code == 404
+    one, two = spanlog.get_trace(trace_id).info.assessments
+    assert (one.value, one.rationale, two.value) == (False, "", True)
+    client.delete(f"{path}/{given}")
+    assert [a.assessment_id for a in spanlog.get_trace(trace_id).info.assessments] == [others]
+
+
 # In the browser.
 
 
@@ -307,6 +323,30 @@ def test_a_trace_opens_and_what_was_said_of_it_is_kept(opened):
     assert (said.value, said.rationale, said.source.source_type) == (True, "good places", "HUMAN")
     shown.locator("input[type=search]").fill("first class")
     shown.locator(".hits", has_text="1").wait_for()
+
+
+def test_a_span_is_judged_by_a_click_which_is_changed_and_taken_back(opened):
+    trace = record_agent()
+    shown = opened(f"#/trace/{trace.info.trace_id}")
+    shown.locator(".row", has_text="lookup").click()
+    shown.get_by_label("Feedback on").select_option("span")
+    shown.get_by_label("Good").click()
+    listed = shown.locator(".details .assessed")
+    listed.locator(".good").wait_for()
+    assert "spanlog ui" in listed.text_content()
+    shown.get_by_label("Rationale").fill("no answer")
+    shown.get_by_label("Bad").click()
+    listed.locator(".bad").wait_for()
+    shown.get_by_text("0 good, 1 bad").wait_for()
+    (said,) = spanlog.get_trace(trace.info.trace_id).info.assessments
+    lookup = trace.search_spans(name="lookup")[0].span_id
+    assert (said.value, said.rationale, said.span_id) == (False, "no answer", lookup)
+    shown.get_by_label("Feedback on").select_option("trace")
+    assert shown.get_by_label("Bad").get_attribute("aria-pressed") == "false"
+    shown.get_by_label("Feedback on").select_option("span")
+    shown.get_by_label("Bad").click()
+    listed.wait_for(state="detached")
+    assert spanlog.get_trace(trace.info.trace_id).info.assessments == []
 
 
 def test_a_running_trace_is_shown_open_and_goes_on(opened):

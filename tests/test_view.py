@@ -4,6 +4,7 @@ import re
 
 import pytest
 import spanlog
+from spanlog.assessments import AssessmentSource
 from spanlog.display import data, page
 from view_traces import SCRIPT, record_agent, record_hostile, record_many
 
@@ -128,6 +129,29 @@ def test_the_keyboard_walks_folds_and_finds_errors(agent):
     assert names(agent) == ["agent", "ChatOpenAI", "index", "lookup"]
     agent.keyboard.press("e")
     agent.locator(".title b", has_text="lookup").wait_for()
+
+
+def test_what_was_said_is_listed_with_who_and_why(opened):
+    trace = record_agent()
+    about = {"trace_id": trace.info.trace_id}
+    judge = AssessmentSource("LLM_JUDGE", "judge-1")
+    span_id = trace.search_spans(name="index")[0].span_id
+    spanlog.log_feedback(**about, name="right", value=True, source=judge, rationale="a shrine")
+    spanlog.log_feedback(**about, name="score", value=0.5, span_id=span_id)
+    spanlog.log_feedback(**about, name="judged", error=ValueError("no verdict"))
+    spanlog.log_expectation(**about, name="place", value="Kyoto")
+    shown = opened(page.render([spanlog.get_trace(trace.info.trace_id)]))
+    shown.get_by_text("Assessments (4)").click()
+    right, score, judged, place = shown.locator(".facts .assessed").all_text_contents()
+    for words, told in (
+        (("right", "judge-1", "a shrine"), right),
+        (("score", "of index", "code", "0.5"), score),
+        (("judged", "ValueError: no verdict"), judged),
+        (("place", "expected", "a person", "Kyoto"), place),
+    ):
+        assert all(word in told for word in words), told
+    assert "score" in choose(shown, "index").locator(".assessed").text_content()
+    assert choose(shown, "lookup").locator(".assessed").count() == 0
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["view", "static tree"])

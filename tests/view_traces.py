@@ -104,6 +104,9 @@ def record_hostile() -> Trace:
                 [{"role": SCRIPT, "content": [{"type": "text", "text": SCRIPT}, link]}]
             )
             model.set_outputs({"role": "assistant", "content": SCRIPT, "tool_calls": [call]})
+    for span_id in (None, root.span_id):
+        said = {"name": SCRIPT, "value": SCRIPT, "rationale": SCRIPT, "span_id": span_id}
+        spanlog.log_feedback(trace_id=root.trace_id, **said)
     return last_trace()
 
 

@@ -23,7 +23,7 @@ _VALUES = 2_000_000
 _ATTACHMENTS = 2_000_000
 
 # Each after those that it imports.
-_MODULES = ("dom", "values", "chat", "tree", "trace", "notebook")
+_MODULES = ("dom", "values", "chat", "assessed", "tree", "trace", "notebook")
 
 
 def render(traces: Sequence[Trace], more: int = 0) -> str:

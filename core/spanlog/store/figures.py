@@ -43,14 +43,14 @@ class Figures(NamedTuple):
     Attributes:
         begin: When the first step begins, in milliseconds since 1970.
         length: Of a step, in milliseconds.
-        count: How many steps there are.
+        size: How many steps there are.
         steps: Those in which a trace began, by their number.
         models: Number of a step, model, tokens.
     """
 
     begin: int
     length: int
-    count: int
+    size: int
     steps: dict[int, Step]
     models: list[tuple[int, str, int]]
 
@@ -69,12 +69,12 @@ def over_time(connection: sa.Connection, since: int, until: int, *fits: Any) -> 
     fit = (length * 1000 for length in _LENGTHS if length * 1000 * _STEPS >= until - begin)
     length = next(fit, (until - begin) // _STEPS + 1)
     begin -= begin % length
-    count = (until - begin) // length + 1
+    size = (until - begin) // length + 1
     # Where the clock of another machine is ahead, its traces belong to the last step.
-    later = (traces.c.request_time >= begin + count * length, count - 1)
+    later = (traces.c.request_time >= begin + size * length, size - 1)
     place = sa.case(later, else_=(traces.c.request_time - begin) // length).label("place")
     return Figures(
-        *(begin, length, count),
+        *(begin, length, size),
         dict(_steps(connection, place, fits)),
         _models(connection, place, fits),
     )
@@ -87,7 +87,7 @@ def _steps(
     of = sa.select(place, *columns, traces.c.total_cost).where(*fits).subquery().c
     ended = of.execution_duration.is_not(None)
     share = sa.func.cume_dist().over(partition_by=(of.place, ended), order_by=of.execution_duration)
-    ranked = sa.select(of, share.label("share")).subquery().c
+    ranked = sa.select(*of, share.label("share")).subquery().c
     took = (
         sa.func.min(sa.case((ranked.share >= percent / 100, ranked.execution_duration)))
         for percent in PERCENTILES

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
 from spanlog import feedback, search
-from spanlog.assessments import AssessmentSource, AssessmentSourceType
+from spanlog.assessments import Assessment, AssessmentSource, AssessmentSourceType, Feedback
 from spanlog.display import data
 from spanlog.entities import SESSION, TraceState
 from spanlog.store import StoreError, current_store
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from spanlog.entities import Span, Trace
 
 _PAGE, _MOST = 50, 1000
+_ME = AssessmentSource(AssessmentSourceType.HUMAN, "spanlog ui")
 _ID = re.compile("[0-9A-Za-z]+")
 _ORDERS = ("timestamp_ms", "execution_time_ms", "tokens", "cost", "name")
 # What a browser may show from here; anything else is only handed over as a file.
@@ -41,6 +44,7 @@ def app() -> Starlette:
         Route("/traces/{trace_id}", _trace),
         Route("/traces/{trace_id}/find", _find),
         Route("/traces/{trace_id}/feedback", _feedback, methods=["POST"]),
+        Route("/traces/{trace_id}/feedback/{assessment_id}", _feedback, methods=["PUT", "DELETE"]),
         Route("/traces/{trace_id}/spans/{span_id}", _span),
         Route("/attachments/{sha256}", _attachment),
         Route("/sessions", _sessions),
@@ -106,16 +110,47 @@ def _find(request: Request) -> Response:
 
 
 async def _feedback(request: Request) -> Response:
-    said = orjson.loads(await request.body())
+    """Keep what is said of a trace or a span, change it, or take it back."""
+    said = orjson.loads(await request.body() or b"{}")
+    return await run_in_threadpool(_FEEDBACK[request.method], said, **request.path_params)
+
+
+def _say(said: dict[str, Any], trace_id: str) -> Response:
     kept = feedback.log_feedback(
-        trace_id=request.path_params["trace_id"],
+        trace_id=trace_id,
         name=str(said.get("name") or "feedback"),
         value=said["value"],
         rationale=said.get("rationale") or None,
-        source=AssessmentSource(AssessmentSourceType.HUMAN, "spanlog ui"),
+        source=_ME,
         span_id=said.get("span_id"),
     )
     return _json(kept.to_dict())
+
+
+def _change(said: dict[str, Any], trace_id: str, assessment_id: str) -> Response:
+    before = _mine(trace_id, assessment_id)
+    after = Feedback(before.name, said["value"], None, _ME, rationale=said.get("rationale") or "")
+    return _json(feedback.update_assessment(trace_id, assessment_id, after).to_dict())
+
+
+def _take_back(_: dict[str, Any], trace_id: str, assessment_id: str) -> Response:
+    feedback.delete_assessment(trace_id, _mine(trace_id, assessment_id).assessment_id or "")
+    return _json({})
+
+
+_FEEDBACK: dict[str, Callable[..., Response]] = {
+    "POST": _say,
+    "PUT": _change,
+    "DELETE": _take_back,
+}
+
+
+def _mine(trace_id: str, assessment_id: str) -> Assessment:
+    """Return feedback that was given here; that of others stays as it is."""
+    found = feedback.get_assessment(trace_id, assessment_id)
+    if found.source != _ME or found.kind != Feedback.kind:
+        raise HTTPException(403)
+    return found
 
 
 def _attachment(request: Request) -> Response:

@@ -15,10 +15,10 @@ _NOTHING = Step(0, 0, 0, 0.0, (None,) * len(PERCENTILES))
 
 def charts(figures: Figures) -> dict[str, Any]:
     """Return the figures of each step of time, as a list each."""
-    steps = [figures.steps.get(number, _NOTHING) for number in range(figures.count)]
+    steps = [figures.steps.get(number, _NOTHING) for number in range(figures.size)]
     used: dict[str, list[int]] = {}
     for number, model, tokens in figures.models:
-        used.setdefault(model, [0] * figures.count)[number] = tokens
+        used.setdefault(model, [0] * figures.size)[number] = tokens
     ranked = sorted(used, key=lambda model: -sum(used[model]))
     models = {model: used[model] for model in ranked[:_MODELS]}
     if rest := ranked[_MODELS:]:

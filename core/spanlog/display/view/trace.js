@@ -6,6 +6,7 @@
 //   whole(id)           the same, uncut; absent where only the cut values are at hand
 //   find(text)          a promise of the ids of the spans that hold a text
 //   attachment(sha256, type)  the address of binary content, or null
+import { assessed } from "./assessed.js";
 import { chat } from "./chat.js";
 import { copyButton, duration, h, icon, moment, money, number, STATES, tokens } from "./dom.js";
 import { Tree } from "./tree.js";
@@ -61,8 +62,7 @@ export class TraceView extends HTMLElement {
     this.drawHead();
     const { spans } = source.trace;
     if (again && this.tree.selected >= 0) {
-      const now = JSON.stringify(spans[this.tree.selected]);
-      if (now !== shown) this.open(this.tree.selected);
+      if (this.told(this.tree.selected) !== shown) this.open(this.tree.selected);
       return;
     }
     const wanted = spans.findIndex((span) => span.id === select);
@@ -82,6 +82,8 @@ export class TraceView extends HTMLElement {
         .map((figure) => h("span", {}, figure)),
       h("code", {}, trace.id, copyButton(() => trace.id)),
     );
+    const open = this.facts.querySelector("details")?.open;
+    const of = (said) => trace.spans.find((span) => span.id === said.span_id)?.name;
     const facts = [
       ...Object.entries(trace.metadata).map(([key, fact]) => [key.replace(/^mlflow\.trace\./, ""), fact]),
       ...Object.entries(trace.tags),
@@ -89,15 +91,25 @@ export class TraceView extends HTMLElement {
     ];
     this.facts.replaceChildren(
       ...facts.map(([key, fact]) => h("span", { class: "fact", title: `${key}: ${fact?.length > 500 ? fact.slice(0, 500) + "…" : fact}` }, h("em", {}, key), " ", String(fact).slice(0, 120))),
-      ...(trace.assessments.length ? [folded(`Assessments (${trace.assessments.length})`, () => json(trace.assessments, {}, []))] : []),
+      ...(trace.assessments.length ? [folded(`Assessments (${trace.assessments.length})`, () => batches(trace.assessments, (said) => assessed(said, of(said))), { open })] : []),
     );
+  }
+
+  // What the outline tells of a span.
+  told(index) {
+    const span = this.source.trace.spans[index];
+    return JSON.stringify([span, this.assessments(span.id)]);
+  }
+
+  assessments(id) {
+    return this.source.trace.assessments.filter((said) => said.span_id === id);
   }
 
   // Show what a span holds.
   async open(index) {
     const span = this.source.trace.spans[index];
     const same = this.opened === span.id;
-    this.shown = JSON.stringify(span);
+    this.shown = this.told(index);
     this.opened = span.id;
     this.dispatchEvent(new CustomEvent("span", { detail: span.id }));
     const source = this.source;
@@ -125,6 +137,8 @@ export class TraceView extends HTMLElement {
       ),
     );
     for (const [n, failure] of got.failures.entries()) yield this.failure(failure, held, ["failures", n]);
+    const judged = this.assessments(span.id);
+    if (judged.length) yield section("Assessments", batches(judged, (each) => assessed(each)));
     const said = got.messages.length > 0;
     if (said) yield section("Messages", chat(got.messages, held), copyOf(got.messages, held, ["messages"]));
     for (const [title, name] of [["Inputs", "inputs"], ["Outputs", "outputs"]]) {

@@ -9,10 +9,9 @@ export async function get(path, asked = {}) {
   throw new Error(said.error ?? `The server answered ${reply.status}`);
 }
 
-export async function post(path, said) {
-  const reply = await fetch(`/api/${path}`, { method: "POST", body: JSON.stringify(said) });
+export async function send(method, path, said) {
+  const reply = await fetch(`/api/${path}`, { method, body: JSON.stringify(said) });
   if (!reply.ok) throw new Error(`The server answered ${reply.status}`);
-  return reply.json();
 }
 
 export const go = (path, asked = {}) => {

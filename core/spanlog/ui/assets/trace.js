@@ -1,6 +1,7 @@
 // The page of one trace, and of two beside each other.
 import { duration, h, icon, money, number } from "/view/dom.js";
-import { get, post, stay } from "./api.js";
+import { get, stay } from "./api.js";
+import { Feedback } from "./feedback.js";
 
 function source(trace) {
   const path = `traces/${trace.id}`;
@@ -18,18 +19,13 @@ export class TracePage {
     this.id = id;
     this.select = asked.get("span");
     this.view = h("spanlog-trace");
-    this.view.addEventListener("span", (event) => stay(`/trace/${id}`, { span: event.detail }));
-    this.reason = h("input", { placeholder: "Why? (optional)", "aria-label": "Rationale", maxlength: "2000" });
-    const thumb = (value, title) => h("button", { class: "thumb", title, "aria-label": title, onclick: () => this.say(value) }, icon(title.toLowerCase()));
-    this.said = h("span", { class: "said", role: "status" });
+    this.feedback = new Feedback(id, () => this.again());
+    this.view.addEventListener("span", ({ detail }) => {
+      stay(`/trace/${id}`, { span: detail });
+      this.feedback.select(this.trace.spans.find((span) => span.id === detail));
+    });
     this.note = h("p", { class: "note" });
-    this.element = h(
-      "div",
-      { class: "page whole" },
-      this.note,
-      this.view,
-      h("div", { class: "feedback" }, "How good is this?", thumb(true, "Good"), thumb(false, "Bad"), this.reason, this.said),
-    );
+    this.element = h("div", { class: "page whole" }, this.note, this.view, this.feedback.element);
   }
 
   async refresh() {
@@ -46,18 +42,15 @@ export class TracePage {
     const shown = JSON.stringify(trace);
     if (shown === this.shown && this.done) return;
     this.shown = shown;
+    this.trace = trace;
     document.title = `${trace.name} · spanlog`;
     this.view.show(source(trace), { select: this.select });
-    const said = trace.assessments.filter((each) => typeof each.feedback?.value === "boolean");
-    const good = said.filter((each) => each.feedback.value).length;
-    this.said.textContent = said.length ? `${good} good, ${said.length - good} bad` : "";
+    this.feedback.show(trace.assessments);
   }
 
-  async say(value) {
-    await post(`traces/${this.id}/feedback`, { value, rationale: this.reason.value.trim() });
-    this.reason.value = "";
+  again() {
     this.done = false;
-    await this.refresh();
+    return this.refresh();
   }
 }
 
