@@ -55,16 +55,16 @@ class Figures(NamedTuple):
     models: list[tuple[int, str, int]]
 
 
-def over_time(connection: sa.Connection, since: int, until: int, *fits: Any) -> Figures:
+def over_time(connection: sa.Connection, since: int, until: int, fits: Any) -> Figures:
     """Add up the traces that fit by steps of time.
 
     Args:
         connection: To the database.
         since: When the first step begins, in milliseconds since 1970; 0 for the first trace.
         until: When the last step ends.
-        fits: Conditions of traces.
+        fits: The condition that a trace fits.
     """
-    first = since or connection.scalar(sa.select(sa.func.min(traces.c.request_time)).where(*fits))
+    first = since or connection.scalar(sa.select(sa.func.min(traces.c.request_time)).where(fits))
     begin = first or until - 3_600_000
     fit = (length * 1000 for length in _LENGTHS if length * 1000 * _STEPS >= until - begin)
     length = next(fit, (until - begin) // _STEPS + 1)
@@ -80,11 +80,9 @@ def over_time(connection: sa.Connection, since: int, until: int, *fits: Any) -> 
     )
 
 
-def _steps(
-    connection: sa.Connection, place: Any, fits: Sequence[Any]
-) -> Iterator[tuple[int, Step]]:
+def _steps(connection: sa.Connection, place: Any, fits: Any) -> Iterator[tuple[int, Step]]:
     columns = (traces.c.state, traces.c.execution_duration, traces.c.total_tokens)
-    of = sa.select(place, *columns, traces.c.total_cost).where(*fits).subquery().c
+    of = sa.select(place, *columns, traces.c.total_cost).where(fits).subquery().c
     ended = of.execution_duration.is_not(None)
     share = sa.func.cume_dist().over(partition_by=(of.place, ended), order_by=of.execution_duration)
     ranked = sa.select(*of, share.label("share")).subquery().c
@@ -104,9 +102,7 @@ def _steps(
         yield number, Step(count, errors, int(tokens or 0), cost or 0.0, durations)
 
 
-def _models(
-    connection: sa.Connection, place: Any, fits: Sequence[Any]
-) -> list[tuple[int, str, int]]:
+def _models(connection: sa.Connection, place: Any, fits: Any) -> list[tuple[int, str, int]]:
     # Of a call that two layers recorded, the inner one counts.
     inner = spans.alias("inner")
     seen_closer = sa.exists().where(
@@ -117,7 +113,7 @@ def _models(
     of = (
         sa.select(place, spans.c.model, spans.c.total_tokens)
         .join(traces, traces.c.trace_id == spans.c.trace_id)
-        .where(*fits, spans.c.model.is_not(None), spans.c.total_tokens.is_not(None))
+        .where(fits, spans.c.model.is_not(None), spans.c.total_tokens.is_not(None))
         .where(~seen_closer)
         .subquery()
         .c

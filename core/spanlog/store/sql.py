@@ -535,9 +535,9 @@ class SqlStore:
         self, experiment_ids: Sequence[str], where: Filter, since: int, until: int
     ) -> figures.Figures:
         """Return what charts are made of: the traces that fit, added up by steps of time."""
-        fits = (_in_experiments(experiment_ids), where.clause)
         with self._search() as connection:
-            return figures.over_time(connection, since, until, *fits)
+            fits = _fits(connection, experiment_ids, where)
+            return figures.over_time(connection, since, until, fits)
 
     def figures(self, where: Filter) -> Iterator[Iterator[statistics.SpanFigures]]:
         """Go through the traces that fit a filter, and through the figures of each one's spans."""
