@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from spanlog.entities import TraceState
 from spanlog.store.rows import read_span
-from spanlog.store.schema import spans, traces
+from spanlog.store.schema import spans, trace_models, traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -103,24 +103,12 @@ def _steps(connection: sa.Connection, place: Any, fits: Any) -> Iterator[tuple[i
 
 
 def _models(connection: sa.Connection, place: Any, fits: Any) -> list[tuple[int, str, int]]:
-    # Of a call that two layers recorded, the inner one counts.
-    inner = spans.alias("inner")
-    seen_closer = sa.exists().where(
-        inner.c.trace_id == spans.c.trace_id,
-        inner.c.parent_id == spans.c.span_id,
-        inner.c.total_tokens.is_not(None),
-    )
-    of = (
-        sa.select(place, spans.c.model, spans.c.total_tokens)
-        .join(traces, traces.c.trace_id == spans.c.trace_id)
-        .where(fits, spans.c.model.is_not(None), spans.c.total_tokens.is_not(None))
-        .where(~seen_closer)
-        .subquery()
-        .c
-    )
+    columns = (trace_models.c.model, trace_models.c.total_tokens)
+    joined = traces.join(trace_models, trace_models.c.trace_id == traces.c.trace_id)
+    of = sa.select(place, *columns).select_from(joined).where(fits).subquery().c
     query = sa.select(of.place, of.model, sa.func.sum(of.total_tokens))
     found = connection.execute(query.group_by(of.place, of.model))
-    return [(number, model, int(tokens)) for number, model, tokens in found]
+    return [(number, model, int(tokens)) for number, model, tokens in found if tokens]
 
 
 def by_trace(

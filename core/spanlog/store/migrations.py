@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, inspect, select, update
+from sqlalchemy import delete, func, insert, inspect, literal_column, select, update
 from sqlalchemy.schema import CreateColumn
 
 from spanlog.config import DEFAULT_EXPERIMENT
 from spanlog.store import StoreError, fulltext, schema
 from spanlog.store.rows import read_span
 from spanlog.store.schema import VERSION, experiments, schema_version, spans, traces
-from spanlog.store.tally import counts
+from spanlog.store.tally import LONGEST_MODEL, counts
 from spanlog.usage import total
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
 
 def prepare(connection: Connection) -> None:
@@ -91,8 +91,30 @@ def _index_words(connection: Connection) -> None:
         index.create(connection)
 
 
+def _fill_models(connection: Connection) -> None:
+    """Add up what each model of a trace used, each call counted once: by its innermost span."""
+    of = (spans.c.trace_id, spans.c.parent_id.label("span_id"))
+    counted, inside = spans.c.total_tokens.is_not(None), spans.c.parent_id.is_not(None)
+    above = select(*of).where(counted, inside).cte(recursive=True)
+    same = (spans.c.trace_id == above.c.trace_id) & (spans.c.span_id == above.c.span_id)
+    above = above.union(select(*of).select_from(spans.join(above, same)).where(inside))
+    same = (spans.c.trace_id == above.c.trace_id) & (spans.c.span_id == above.c.span_id)
+    longest: ColumnElement[int] = literal_column(str(LONGEST_MODEL))
+    model = func.substr(spans.c.model, literal_column("1"), longest)
+    sums = (func.sum(spans.c[name]) for name in schema.MODEL_COUNTS)
+    used = (
+        select(spans.c.trace_id, model, *sums)
+        .select_from(spans.outerjoin(above, same))
+        .where(counted, spans.c.model.is_not(None), above.c.span_id.is_(None))
+        .group_by(spans.c.trace_id, model)
+    )
+    connection.execute(delete(schema.trace_models))
+    connection.execute(insert(schema.trace_models).from_select(list(schema.trace_models.c), used))
+
+
 # What a version of the schema has that an older store did not write.
 _FILLS: dict[int, Sequence[Callable[[Connection], None]]] = {
     3: (_fill_counts,),
     5: (_index_words,),
+    6: (_fill_models,),
 }

@@ -15,11 +15,18 @@ from spanlog.entities import TraceState
 from spanlog.spans import Span, SpanEvent
 from spanlog.store.preview import request_preview, response_preview
 from spanlog.store.processes import this_process
-from spanlog.store.schema import COUNTS, SPAN_COUNTS, storable, traces
+from spanlog.store.schema import (
+    COUNTS,
+    MODEL_COUNTS,
+    SPAN_COUNTS,
+    storable,
+    trace_models,
+    traces,
+)
 from spanlog.store.tally import LARGEST, NOTHING, Tally, counts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from spanlog.entities import TraceInfo
     from spanlog.spans import LiveSpan, TraceRecord
@@ -78,13 +85,25 @@ def upsert_trace(insert: Callable[..., Any]) -> Any:
             "process",
         )
     }
-    for name in COUNTS:  # what a row brings is what has come since the last one
-        known[name] = sa.func.coalesce(traces.c[name] + new[name], new[name], traces.c[name])
+    known.update(_added(traces, new, COUNTS))
     running = new["state"] == sa.literal_column(f"'{TraceState.IN_PROGRESS.value}'")
     known["state"] = sa.case((running, traces.c.state), else_=new["state"])
     earlier = new["request_time"] < traces.c.request_time
     known["request_time"] = sa.case((earlier, new["request_time"]), else_=traces.c.request_time)
     return statement.on_conflict_do_update(index_elements=["trace_id"], set_=known)
+
+
+def upsert_models(insert: Callable[..., Any]) -> Any:
+    """Return the statement that adds what models have used to what they had."""
+    statement = insert(trace_models)
+    known = _added(trace_models, statement.excluded, MODEL_COUNTS)
+    keys = ["trace_id", "model"]
+    return statement.on_conflict_do_update(index_elements=keys, set_=known)
+
+
+def _added(table: sa.Table, new: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Return sums: what a row brings is what has come since the last one."""
+    return {n: sa.func.coalesce(table.c[n] + new[n], new[n], table.c[n]) for n in names}
 
 
 class Attached:
@@ -205,6 +224,15 @@ def stored_trace_row(info: TraceInfo, experiment: int) -> tuple[Any, ...]:
         None,
         *(used[name] if abs(used.get(name, LARGEST)) < LARGEST else None for name in COUNTS),
     )
+
+
+def model_rows(
+    trace_id: str, models: Mapping[str, Mapping[str, float]]
+) -> Iterator[tuple[str, str, float | None, float | None]]:
+    """Yield the rows of what each model of a trace used."""
+    for model, used in models.items():
+        tokens, cost = map(used.get, MODEL_COUNTS)
+        yield trace_id, model, tokens, cost
 
 
 def pair_rows(pairs: Iterable[tuple[TraceRecord, str, str]]) -> list[tuple[str, str, str]]:

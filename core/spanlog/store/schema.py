@@ -22,10 +22,12 @@ from sqlalchemy import (
 from spanlog import usage
 from spanlog.capture import safe_str
 
-VERSION = 5
+VERSION = 6
 
-# What model calls use: those of a span that are searched for, and those whose sums a trace has.
+# What model calls use: those of a span that are searched for, those whose sums a trace has, and
+# those of each model in it.
 SPAN_COUNTS = ("input_tokens", "output_tokens", "total_tokens", "total_cost")
+MODEL_COUNTS = ("total_tokens", "total_cost")
 COUNTS = (*usage.ATTRIBUTES, "input_cost", "output_cost", "total_cost")
 
 metadata = MetaData()
@@ -129,6 +131,15 @@ def _pairs(name: str) -> Table:
 
 trace_tags = _pairs("trace_tags")
 trace_metadata = _pairs("trace_metadata")
+
+trace_models = Table(
+    "trace_models",
+    metadata,
+    Column("trace_id", _STRING, primary_key=True),
+    Column("model", _STRING, primary_key=True),
+    *_counts(MODEL_COUNTS),
+    sqlite_with_rowid=False,
+)
 
 assessments = Table(
     "assessments",

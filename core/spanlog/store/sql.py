@@ -31,6 +31,7 @@ from spanlog.store.processes import is_gone
 from spanlog.store.rows import (
     Attached,
     Upsert,
+    model_rows,
     pair_rows,
     read_span,
     span_row,
@@ -38,6 +39,7 @@ from spanlog.store.rows import (
     stored_trace_row,
     trace_row,
     upsert,
+    upsert_models,
     upsert_trace,
 )
 from spanlog.store.schema import (
@@ -49,9 +51,11 @@ from spanlog.store.schema import (
     storable,
     trace_attachments,
     trace_metadata,
+    trace_models,
     trace_tags,
     traces,
 )
+from spanlog.store.tally import by_model
 from spanlog.usage import ATTRIBUTES
 
 if TYPE_CHECKING:
@@ -64,7 +68,15 @@ _IN_CHUNK = 500
 _PAGE = 100
 _FEW = 5_000
 _NEXT = 200
-_OF_TRACE = (spans, trace_tags, trace_metadata, trace_attachments, assessments, traces)
+_OF_TRACE = (
+    spans,
+    trace_tags,
+    trace_metadata,
+    trace_models,
+    trace_attachments,
+    assessments,
+    traces,
+)
 
 
 class SqlStore:
@@ -88,6 +100,7 @@ class SqlStore:
             Upsert(engine, upsert(insert, table)) for table in (spans, trace_tags, trace_metadata)
         )
         self._traces = Upsert(engine, upsert_trace(insert))
+        self._models = Upsert(engine, upsert_models(insert))
         self._new_experiment = insert(experiments).on_conflict_do_nothing()
         self._attachments = insert(attachments).on_conflict_do_nothing()
         self._links = insert(trace_attachments).on_conflict_do_nothing()
@@ -129,7 +142,9 @@ class SqlStore:
                 }
                 rows = [trace_row(r, ids[r.experiment], roots.get(r.trace_id)) for r in records]
                 rows.sort(key=itemgetter(0))  # so two that write the same ones cannot deadlock
+                used = ((r.trace_id, r.tally.models()) for r in records if r.tally)
                 self._traces.run(connection, rows)
+                self._models.run(connection, [row for of in used for row in model_rows(*of)])
                 self._spans.run(connection, span_rows)
                 for index in fulltext.INDEXES:
                     index.add(connection, span_rows)
@@ -188,7 +203,9 @@ class SqlStore:
         ids = {name: self._experiment_id(connection, name) for name in {b.experiment for b in new}}
         rows = [stored_trace_row(b.trace.info, ids[b.experiment]) for b in new]
         span_rows = [stored_span_row(span) for b in new for span in b.trace.data.spans]
+        used = ((b.trace.info.trace_id, by_model(b.trace.data.spans)) for b in new)
         self._traces.run(connection, rows)
+        self._models.run(connection, [row for of in used for row in model_rows(*of)])
         self._spans.run(connection, span_rows)
         for index in fulltext.INDEXES:
             index.add(connection, span_rows)

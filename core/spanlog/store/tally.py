@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from spanlog import usage
-from spanlog.store.schema import COUNTS
+from spanlog.store.schema import COUNTS, MODEL_COUNTS, storable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from spanlog.spans import LiveSpan, Span
 
+LONGEST_MODEL = 300  # characters of a model's name: all databases have keys that long
 NOTHING: Mapping[str, float] = {}
 LARGEST = 2**53  # every database has room for it, and every float tells it from its neighbours
 
@@ -24,6 +27,14 @@ def counts(span: Span) -> Mapping[str, float]:
     return {**known, **(span.cost or NOTHING)}
 
 
+def by_model(found: Iterable[Span]) -> Mapping[str, Mapping[str, float]]:
+    """Return what the models of a trace used, each call counted once."""
+    tally = Tally()
+    for span, _ in usage.counted(found):
+        tally._change(span.model, counts(span), 1)
+    return tally.models()
+
+
 class Tally:
     """The sums of one trace, as far as this process writes it.
 
@@ -32,9 +43,10 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self._counted: dict[str, Mapping[str, float]] = {}
+        self._counted: dict[str, tuple[str | None, Mapping[str, float]]] = {}
         self._above: set[str] = set()  # the spans that have a counted one below them
         self._unwritten: dict[str, float] = {}
+        self._models: dict[str, dict[str, float]] = {}  # what is not written, by model
 
     @staticmethod
     def count(span: LiveSpan) -> Mapping[str, float]:
@@ -50,20 +62,29 @@ class Tally:
         """Return by how much the sums have changed since they were written, as in `COUNTS`."""
         return list(map(self._unwritten.get, COUNTS))
 
+    def models(self) -> Mapping[str, Mapping[str, float]]:
+        """Return by how much the sums of each model have changed since they were written."""
+        return self._models
+
     def written(self) -> None:
         """Note that the change has been written."""
-        self._unwritten = {}
+        self._unwritten, self._models = {}, {}
 
     def _put(self, span: LiveSpan, found: Mapping[str, float]) -> None:
         above = span.parent
         while above is not None and above.span_id not in self._above:
             self._above.add(above.span_id)
-            self._change(self._counted.pop(above.span_id, NOTHING), -1)
+            self._change(*self._counted.pop(above.span_id, (None, NOTHING)), -1)
             above = above.parent
         if span.span_id not in self._above and span.span_id not in self._counted:
-            self._counted[span.span_id] = found
-            self._change(found, 1)
+            self._counted[span.span_id] = (span.model, found)
+            self._change(span.model, found, 1)
 
-    def _change(self, found: Mapping[str, float], sign: int) -> None:
+    def _change(self, model: str | None, found: Mapping[str, float], sign: int) -> None:
+        sums = self._unwritten
         for name, count in found.items():
-            self._unwritten[name] = self._unwritten.get(name, 0) + sign * count
+            sums[name] = sums.get(name, 0) + sign * count
+        if model is not None and found:
+            sums = self._models.setdefault(storable(model)[:LONGEST_MODEL], {})
+            for name in MODEL_COUNTS:
+                sums[name] = sums.get(name, 0) + sign * found.get(name, 0)
