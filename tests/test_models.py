@@ -29,6 +29,8 @@ def record() -> None:
             spanlog.flush()
     call("inner", 1, root).end()
     call(LONG, 2, root).end()
+    counted = {"gen_ai.usage.input_tokens": 4}
+    spanlog.start_span_no_context("call", parent_span=root, attributes=counted).end()
     root.end()
     spanlog.flush()
     call("inner", 3, root).end()
@@ -41,7 +43,7 @@ def used() -> dict[str, int]:
         return {model: tokens for model, tokens in connection.execute(query) if tokens}
 
 
-EXPECTED = {"inner": 14, LONG[:300]: 2}
+EXPECTED = {"inner": 14, LONG[:300]: 2, "": 4}
 
 
 @pytest.mark.stores
@@ -49,7 +51,7 @@ def test_a_call_counts_once_at_its_innermost_layer_in_whatever_order_spans_end()
     record()
     assert used() == EXPECTED
     (trace,) = spanlog.search_traces(return_type="list")
-    assert trace.info.token_usage["total_tokens"] == 16
+    assert trace.info.token_usage["total_tokens"] == 20
     spanlog.delete_traces(trace_ids=[trace.info.trace_id])
     assert used() == {}
 

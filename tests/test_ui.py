@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import spanlog
 from spanlog.store import current_store
+from spanlog.store.figures import Figures, Used
 from spanlog.store.filters import parse_filter
 from spanlog.ui import charts
 from view_traces import SCRIPT, picture, record_agent, record_hostile
@@ -228,14 +229,13 @@ def test_charts_count_sum_and_rank_by_steps_of_time():
     assert (got["begin"], got["step"]) == (1_000_000, 1_000)
     assert got["traces"] == [10, 1, 1, *[0] * 37, 1]
     assert (sum(got["errors"]), got["errors"][1]) == (1, 1)
-    assert got["tokens"][:3] == [0, 28, 3]
     assert [got["durations"][p][:3] for p in ("p50", "p90", "p99")] == [
         [5, 20, None],
         [9, 20, None],
         [10, 20, None],
     ]
-    assert list(got["models"]) == ["m6", "m5", "m4", "m3", "m2", "others"]
-    assert [tokens[:3] for tokens in got["models"].values()] == [
+    assert list(got["tokens"]) == ["m6", "m5", "m4", "m3", "m2", "others"]
+    assert [tokens[:3] for tokens in got["tokens"].values()] == [
         [0, 7, 3],
         *([0, n, 0] for n in (6, 5, 4, 3, 3)),
     ]
@@ -243,10 +243,16 @@ def test_charts_count_sum_and_rank_by_steps_of_time():
     assert (failed.begin, len(failed.steps)) == (1_001_000, 1)
 
 
+def test_cost_is_charted_by_model():
+    used = {(1, "m"): Used(2, 0.5), (0, ""): Used(1, 0.0)}
+    got = charts.charts(Figures(0, 1_000, 2, {}, used))
+    assert got["cost"] == {"m": [0, 0.5], "no model": [0, 0]}
+
+
 def test_charts_count_a_call_once_that_two_layers_recorded(client):
     record_agent()
     got = client.get("/api/charts").json()
-    assert sum(got["tokens"]) == sum(got["models"]["m-1"]) == 1_290
+    assert {model: sum(tokens) for model, tokens in got["tokens"].items()} == {"m-1": 1_290}
 
 
 def test_feedback_is_given_changed_and_taken_back_but_not_that_of_others(client):

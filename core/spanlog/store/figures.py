@@ -32,9 +32,14 @@ class Step(NamedTuple):
 
     traces: int
     errors: int
+    durations: Sequence[int | None]  # as in PERCENTILES, in ms
+
+
+class Used(NamedTuple):
+    """What model calls used."""
+
     tokens: int
     cost: float
-    durations: Sequence[int | None]  # as in PERCENTILES, in ms
 
 
 class Figures(NamedTuple):
@@ -45,14 +50,14 @@ class Figures(NamedTuple):
         length: Of a step, in milliseconds.
         size: How many steps there are.
         steps: Those in which a trace began, by their number.
-        models: Number of a step, model, tokens.
+        models: What was used in a step, by its number and the model's name, "" for none.
     """
 
     begin: int
     length: int
     size: int
     steps: dict[int, Step]
-    models: list[tuple[int, str, int]]
+    models: dict[tuple[int, str], Used]
 
 
 def over_time(connection: sa.Connection, since: int, until: int, fits: Any) -> Figures:
@@ -76,13 +81,12 @@ def over_time(connection: sa.Connection, since: int, until: int, fits: Any) -> F
     return Figures(
         *(begin, length, size),
         dict(_steps(connection, place, fits)),
-        _models(connection, place, fits),
+        dict(_models(connection, place, fits)),
     )
 
 
 def _steps(connection: sa.Connection, place: Any, fits: Any) -> Iterator[tuple[int, Step]]:
-    columns = (traces.c.state, traces.c.execution_duration, traces.c.total_tokens)
-    of = sa.select(place, *columns, traces.c.total_cost).where(fits).subquery().c
+    of = sa.select(place, traces.c.state, traces.c.execution_duration).where(fits).subquery().c
     ended = of.execution_duration.is_not(None)
     share = sa.func.cume_dist().over(partition_by=(of.place, ended), order_by=of.execution_duration)
     ranked = sa.select(*of, share.label("share")).subquery().c
@@ -94,21 +98,23 @@ def _steps(connection: sa.Connection, place: Any, fits: Any) -> Iterator[tuple[i
         ranked.place,
         sa.func.count(),
         sa.func.sum(sa.case((ranked.state == TraceState.ERROR.value, 1), else_=0)),
-        sa.func.sum(ranked.total_tokens),
-        sa.func.sum(ranked.total_cost),
         *took,
     ).group_by(ranked.place)
-    for number, count, errors, tokens, cost, *durations in connection.execute(query):
-        yield number, Step(count, errors, int(tokens or 0), cost or 0.0, durations)
+    for number, count, errors, *durations in connection.execute(query):
+        yield number, Step(count, errors, durations)
 
 
-def _models(connection: sa.Connection, place: Any, fits: Any) -> list[tuple[int, str, int]]:
-    columns = (trace_models.c.model, trace_models.c.total_tokens)
+def _models(
+    connection: sa.Connection, place: Any, fits: Any
+) -> Iterator[tuple[tuple[int, str], Used]]:
+    columns = (trace_models.c.model, trace_models.c.total_tokens, trace_models.c.total_cost)
     joined = traces.join(trace_models, trace_models.c.trace_id == traces.c.trace_id)
     of = sa.select(place, *columns).select_from(joined).where(fits).subquery().c
-    query = sa.select(of.place, of.model, sa.func.sum(of.total_tokens))
-    found = connection.execute(query.group_by(of.place, of.model))
-    return [(number, model, int(tokens)) for number, model, tokens in found if tokens]
+    sums = (sa.func.sum(of.total_tokens), sa.func.sum(of.total_cost))
+    query = sa.select(of.place, of.model, *sums).group_by(of.place, of.model)
+    for number, model, tokens, cost in connection.execute(query):
+        if tokens:
+            yield (number, model), Used(int(tokens), cost or 0.0)
 
 
 def by_trace(

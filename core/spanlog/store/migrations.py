@@ -100,12 +100,14 @@ def _fill_models(connection: Connection) -> None:
     above = above.union(select(*of).select_from(spans.join(above, same)).where(inside))
     same = (spans.c.trace_id == above.c.trace_id) & (spans.c.span_id == above.c.span_id)
     longest: ColumnElement[int] = literal_column(str(LONGEST_MODEL))
-    model = func.substr(spans.c.model, literal_column("1"), longest)
+    model = func.substr(
+        func.coalesce(spans.c.model, literal_column("''")), literal_column("1"), longest
+    )
     sums = (func.sum(spans.c[name]) for name in schema.MODEL_COUNTS)
     used = (
         select(spans.c.trace_id, model, *sums)
         .select_from(spans.outerjoin(above, same))
-        .where(counted, spans.c.model.is_not(None), above.c.span_id.is_(None))
+        .where(counted, above.c.span_id.is_(None))
         .group_by(spans.c.trace_id, model)
     )
     connection.execute(delete(schema.trace_models))

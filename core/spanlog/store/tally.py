@@ -84,7 +84,7 @@ class Tally:
         sums = self._unwritten
         for name, count in found.items():
             sums[name] = sums.get(name, 0) + sign * count
-        if model is not None and found:
-            sums = self._models.setdefault(storable(model)[:LONGEST_MODEL], {})
+        if found:
+            sums = self._models.setdefault(storable(model or "")[:LONGEST_MODEL], {})
             for name in MODEL_COUNTS:
                 sums[name] = sums.get(name, 0) + sign * found.get(name, 0)

@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from spanlog.store.figures import PERCENTILES, Step
+from spanlog.store.figures import PERCENTILES, Step, Used
 
 if TYPE_CHECKING:
     from spanlog.store.figures import Figures
 
 _MODELS = 5  # that have a colour of their own
-_NOTHING = Step(0, 0, 0, 0.0, (None,) * len(PERCENTILES))
+_NO_STEP = Step(0, 0, (None,) * len(PERCENTILES))
+_NOTHING = Used(0, 0.0)
 
 
 def charts(figures: Figures) -> dict[str, Any]:
     """Return the figures of each step of time, as a list each."""
-    steps = [figures.steps.get(number, _NOTHING) for number in range(figures.size)]
-    used: dict[str, list[int]] = {}
-    for number, model, tokens in figures.models:
-        used.setdefault(model, [0] * figures.size)[number] = tokens
-    ranked = sorted(used, key=lambda model: -sum(used[model]))
-    models = {model: used[model] for model in ranked[:_MODELS]}
+    numbers = range(figures.size)
+    steps = [figures.steps.get(number, _NO_STEP) for number in numbers]
+    tokens: Counter[str] = Counter()
+    for (_, model), used in figures.models.items():
+        tokens[model] += used.tokens
+    ranked = [model for model, _ in tokens.most_common()]
+    groups = [(model or "no model", [model]) for model in ranked[:_MODELS]]
     if rest := ranked[_MODELS:]:
-        models["others"] = [sum(each) for each in zip(*(used[m] for m in rest), strict=True)]
+        groups.append(("others", rest))
+
+    def by_model(figure: str) -> dict[str, list[float]]:
+        return {
+            name: [
+                sum(getattr(figures.models.get((n, m), _NOTHING), figure) for m in models)
+                for n in numbers
+            ]
+            for name, models in groups
+        }
+
     return {
         "begin": figures.begin,
         "step": figures.length,
         "traces": [step.traces for step in steps],
         "errors": [step.errors for step in steps],
-        "tokens": [step.tokens for step in steps],
-        "cost": [step.cost for step in steps],
         "durations": {
             f"p{percent}": [step.durations[n] for step in steps]
             for n, percent in enumerate(PERCENTILES)
         },
-        "models": models,
+        "tokens": by_model("tokens"),
+        "cost": by_model("cost"),
     }

@@ -110,13 +110,14 @@ export class ChartsPage {
     if (!got || shown === this.shown) return;
     this.shown = shown;
     const hues = ["model", "agent", "tool", "search", "check", "other"];
+    const models = (figures) => Object.entries(figures).map(([name, values], n) => [name, values, hues[n]]);
     const drawn = [
       chart(got, "Traces", counts(got), number),
       chart(got, "Share that failed", [["failed", got.traces.map((all, n) => (all ? (got.errors[n] / all) * 100 : null)), "error"]], (value) => `${value.toFixed(0)} %`),
       chart(got, "Duration", Object.entries(got.durations).map(([name, values], n) => [name, values, ["search", "model", "agent"][n]]), ms, { lines: true }),
-      chart(got, "Tokens by model", Object.entries(got.models).map(([name, values], n) => [name, values, hues[n]]), number),
+      chart(got, "Tokens by model", models(got.tokens), number),
     ];
-    if (sum(got.cost)) drawn.push(chart(got, "Cost", [["cost", got.cost, "tool"]], money));
+    if (sum(Object.values(got.cost).flat())) drawn.push(chart(got, "Cost by model", models(got.cost), money));
     this.charts.replaceChildren(...drawn);
   }
 }
