@@ -122,6 +122,12 @@ def test_it_listens_on_the_loopback_interface_and_takes_another_port_if_one_is_t
         assert one.getsockname()[1] != two.getsockname()[1]
 
 
+def test_it_listens_before_it_loads_what_reads_the_store():
+    check = "import spanlog.cli.app, spanlog.ui.server, sys; print('sqlalchemy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert done.stdout == "False\n"
+
+
 def test_without_a_store_it_says_so_and_makes_none(tmp_path):
     command = [*COMMAND, "--store", str(tmp_path / "none.db")]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -3,6 +3,7 @@ import { duration, h, moment, money, number } from "/view/dom.js";
 import { Choice } from "./api.js";
 
 const [WIDE, HIGH] = [560, 150];
+const BARS = 500; // of the list: more are no wider than a pixel
 
 function svg(tag, props = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -71,7 +72,7 @@ const ms = (value) => duration(value * 1e6);
 
 // How long the traces of the list took and what they used, the oldest first.
 export function sparks(traces) {
-  const shown = [...traces].sort((one, two) => one.time - two.time);
+  const shown = traces.slice(0, BARS).sort((one, two) => one.time - two.time);
   if (shown.length < 2) return [];
   const of = (n) => `${shown[n].name}  ${moment(shown[n].time)}`;
   const small = { wide: 600, high: 34 };
@@ -113,7 +114,7 @@ export class ChartsPage {
     const models = (figures) => Object.entries(figures).map(([name, values], n) => [name, values, hues[n]]);
     const drawn = [
       chart(got, "Traces", counts(got), number),
-      chart(got, "Share that failed", [["failed", got.traces.map((all, n) => (all ? (got.errors[n] / all) * 100 : null)), "error"]], (value) => `${value.toFixed(0)} %`),
+      chart(got, "Share that failed", [["failed", got.traces.map((all, n) => (all ? (got.errors[n] / all) * 100 : null)), "error"]], (value) => `${value.toFixed(value < 9.95 ? 1 : 0)} %`),
       chart(got, "Duration", Object.entries(got.durations).map(([name, values], n) => [name, values, ["search", "model", "agent"][n]]), ms, { lines: true }),
       chart(got, "Tokens by model", models(got.tokens), number),
     ];

@@ -60,11 +60,14 @@ export class Paged {
   draw(rows, { fresh = true } = {}) {
     const shown = [...rows.values()];
     const before = this.rows && [...this.rows.values()];
+    const goesOn = before?.every((row, n) => row === shown[n]);
     this.more.hidden = !this.token;
-    if (before?.length === shown.length && shown.every((row, n) => row === before[n])) return;
+    if (goesOn && before.length === shown.length) return;
     for (const [id, { element }] of rows) element.classList.toggle("fresh", fresh && before !== null && !this.rows.has(id));
     this.rows = rows;
-    this.box.replaceChildren(...shown.map(({ element }) => element));
+    const elements = shown.map(({ element }) => element);
+    if (goesOn) this.box.append(...elements.slice(before.length));
+    else this.box.replaceChildren(...elements);
     this.note.textContent = shown.length ? "" : this.none;
     this.drawn?.(shown.map(({ item }) => item));
   }
