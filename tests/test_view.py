@@ -137,16 +137,18 @@ def test_what_was_said_is_listed_with_who_and_why(opened):
     judge = AssessmentSource("LLM_JUDGE", "judge-1")
     span_id = trace.search_spans(name="index")[0].span_id
     spanlog.log_feedback(**about, name="right", value=True, source=judge, rationale="a shrine")
-    spanlog.log_feedback(**about, name="score", value=0.5, span_id=span_id)
+    facts = {"metadata": {"model": "m-2"}, "span_id": span_id}
+    spanlog.log_feedback(**about, name="score", value=0.5, **facts)
     spanlog.log_feedback(**about, name="judged", error=ValueError("no verdict"))
     spanlog.log_expectation(**about, name="place", value="Kyoto")
     shown = opened(page.render([spanlog.get_trace(trace.info.trace_id)]))
     shown.get_by_text("Assessments (4)").click()
+    shown.locator(".facts .assessed").nth(3).wait_for()
     right, score, judged, place = shown.locator(".facts .assessed").all_text_contents()
     for words, told in (
         (("right", "judge-1", "a shrine"), right),
-        (("score", "of index", "code", "0.5"), score),
-        (("judged", "ValueError: no verdict"), judged),
+        (("score", "of index", "code", "0.5", "Metadata"), score),
+        (("judged", "failed", "ValueError", "no verdict"), judged),
         (("place", "expected", "a person", "Kyoto"), place),
     ):
         assert all(word in told for word in words), told
@@ -278,6 +280,17 @@ def test_it_comes_up_where_a_notebook_makes_the_scripts_of_an_output_anew(opened
 
 def test_an_integer_that_javascript_would_round_is_kept():
     assert data.Room().cut([2**53, 2**53 + 1]) == [2**53, {data.NUMBER: str(2**53 + 1)}]
+
+
+def test_what_was_said_is_told_however_much_it_is(opened):
+    trace = record_agent()
+    about = {"trace_id": trace.info.trace_id}
+    for _ in range(3):
+        spanlog.log_feedback(**about, value={"why": ["x" * 600_000] * 2}, rationale="y" * 600_000)
+    shown = opened(page.render([spanlog.get_trace(trace.info.trace_id)]))
+    shown.get_by_text("Assessments (3)").click()
+    shown.locator(".facts .assessed").nth(2).wait_for()
+    assert len(shown.content()) < 2_500_000
 
 
 def test_values_are_cut_where_there_is_no_more_room():

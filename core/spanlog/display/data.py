@@ -18,6 +18,7 @@ from spanlog.display.outline import Outline, one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from spanlog.assessments import Assessment
     from spanlog.entities import Span, Trace
     from spanlog.messages import ChatMessage, Media
 
@@ -79,7 +80,7 @@ class Room:
 
 def outline(trace: Trace) -> Json:
     """Return a trace without what its spans hold. Times are nanoseconds since it began."""
-    info, shown = trace.info, Outline(trace)
+    info, shown, room = trace.info, Outline(trace), Room()
     times = [row.span.start_time_ns for row in shown.rows]
     begin = min(times, default=info.request_time * 1_000_000)
     return {
@@ -94,7 +95,7 @@ def outline(trace: Trace) -> Json:
         "client_request_id": info.client_request_id,
         "tags": Room().cut(info.tags),
         "metadata": Room().cut(info.trace_metadata),
-        "assessments": Room().cut([said.to_dict() for said in info.assessments if said.valid]),
+        "assessments": [_assessment(said, room) for said in info.assessments if said.valid],
         "begin": begin // 1_000_000,
         "spans": [
             {
@@ -200,6 +201,13 @@ def _failures(span: Span) -> Iterator[Json]:
         }
     if not raised and span.status.status_code.value == "ERROR":
         yield {"type": "", "message": span.status.description or "failed", "stack": ""}
+
+
+def _assessment(said: Assessment, room: Room) -> Json:
+    told = said.to_dict()
+    held = {name: room.cut(told[name]) for name in ("rationale", "metadata")}
+    judged = {name: room.cut(value) for name, value in told[said.kind].items()}
+    return {**told, **held, said.kind: judged}
 
 
 def _message(message: ChatMessage, *, reply: bool) -> Json:

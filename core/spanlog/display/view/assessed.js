@@ -1,6 +1,6 @@
 // What was said of a trace or a span: how good it is, and what was expected.
 import { h, icon, moment } from "./dom.js";
-import { text, value } from "./values.js";
+import { folded, json, text, value } from "./values.js";
 
 const WHO = { HUMAN: "a person", LLM_JUDGE: "a judge", CODE: "code" };
 
@@ -10,12 +10,13 @@ export function assessed(said, of) {
   const good = typeof told.value === "boolean" && said.feedback && icon(told.value ? "good" : "bad");
   const id = said.source.source_id;
   const who = id && id !== "default" ? id : WHO[said.source.source_type];
-  const facts = [said.expectation && "expected", of && `of ${of}`, who, moment(Date.parse(said.last_update_time))];
+  const facts = [said.expectation && "expected", told.error && "failed", of && `of ${of}`, who, moment(Date.parse(said.last_update_time))];
   return h(
     "div",
-    { class: told.error ? "assessed failed" : "assessed" },
+    { class: "assessed" },
     h("h5", {}, good && h("span", { class: told.value ? "good" : "bad", title: String(told.value) }, good), h("b", {}, said.assessment_name), facts.filter(Boolean).map((fact) => h("span", {}, fact))),
-    told.error ? text(`${told.error.error_code}: ${told.error.error_message ?? ""}`, {}, []) : !good && value(told.value, {}, []),
+    told.error ? json(told.error, {}, []) : !good && value(told.value, {}, []),
     said.rationale && h("div", { class: "rationale" }, text(said.rationale, {}, [])),
+    Object.keys(said.metadata).length > 0 && folded("Metadata", () => json(said.metadata, {}, [])),
   );
 }
