@@ -1,21 +1,16 @@
-"""The figures of traces: what charts and statistics are made of, without what was said."""
+"""Traces added up by steps of time: what charts are made of."""
 
 from __future__ import annotations
 
-from itertools import groupby
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
 from spanlog.entities import TraceState
-from spanlog.store.rows import read_span
-from spanlog.store.schema import spans, trace_models, traces
+from spanlog.store.schema import trace_models, traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from spanlog.spans import Span
 
 PERCENTILES = (50, 90, 99)
 _STEPS = 48
@@ -24,7 +19,6 @@ _LENGTHS = (
     *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600),
     *(7200, 14400, 21600, 43200, 86400, 172800, 604800, 2592000),
 )
-_AT_ONCE = 500
 
 
 class Step(NamedTuple):
@@ -115,27 +109,3 @@ def _models(
     for number, model, tokens, cost in connection.execute(query):
         if tokens:
             yield (number, model), Used(int(tokens), cost or 0.0)
-
-
-def by_trace(
-    connection: sa.Connection, *fits: Any
-) -> Iterator[tuple[TraceState, str | None, list[Span]]]:
-    """Go through the traces that fit: state, name, and spans without their contents."""
-    light = [column for column in spans.c if column.name not in ("inputs", "outputs", "events")]
-    missing = (sa.null().label("inputs"), sa.null().label("outputs"))
-    query = (
-        sa.select(
-            traces.c.state.label("trace_state"),
-            traces.c.name.label("trace_name"),
-            *light,
-            *missing,
-            sa.literal("[]").label("events"),
-        )
-        .join(spans, spans.c.trace_id == traces.c.trace_id)
-        .where(*fits)
-        .order_by(spans.c.trace_id, spans.c.start_time_ns)
-    )
-    found = connection.execute(query, execution_options={"yield_per": _AT_ONCE})
-    of_trace = itemgetter("trace_id", "trace_state", "trace_name")
-    for (_, state, name), rows in groupby(found.mappings(), of_trace):
-        yield TraceState(state), name, [read_span(row) for row in rows]
