@@ -75,10 +75,11 @@ def _head(outline: Outline, trace: Trace, page: _Page) -> str:
         (f"{of} {key}", value) for of, pairs in known for key, value in pairs.items()
     ]
     facts += [("assessment", assessment.to_dict()) for assessment in info.assessments]
-    shown = [f"<span>{figure}</span>" for figure in figures if figure]
+    shown = " ".join(f"<span>{figure}</span>" for figure in figures if figure)
+    # The spaces are for where styles are taken out, as from notebooks that are not trusted.
     return (
-        f'<header><b>{escape(_short(outline.name))}</b><span class="state {info.state.value}">'
-        f"{outline.state}</span>{''.join(shown)}<code>{escape(outline.trace_id)}</code></header>"
+        f'<header><b>{escape(_short(outline.name))}</b> <span class="state {info.state.value}">'
+        f"{outline.state}</span> {shown} <code>{escape(outline.trace_id)}</code></header>"
         f"{page.folded('Tags and metadata', facts)}"
     )
 
@@ -103,15 +104,15 @@ class _Page:
         took = self._length if span.duration_ns is None else span.duration_ns
         width = max(min(took / self._length, 1 - start), 0)
         name = f"<b>{escape(_short(row.name))}</b>"
-        name += f"<em>{escape(row.kind)}</em>" if row.kind else ""
-        name += "<small>parent missing</small>" if row.orphan else ""
-        why = f'<span class="why">{escape(_short(error))}</span>' if error else ""
+        name += f" <em>{escape(row.kind)}</em>" if row.kind else ""
+        name += " <small>parent missing</small>" if row.orphan else ""
+        why = f' <span class="why">{escape(_short(error))}</span>' if error else ""
         state = " failed" if error else "" if span.end_time_ns else " open"
         return (
             f'<li style="--d:{min(row.depth, _INDENTED)}"><details '
             f'class="span {row.family}{state}">'
-            f'<summary><span class="name">{name}</span>'
-            f'<span class="tokens">{row.tokens}</span><span class="took">{row.took}</span>'
+            f'<summary><span class="name">{name}</span> '
+            f'<span class="tokens">{row.tokens}</span> <span class="took">{row.took}</span>'
             f'<span class="bar"><i style="left:{start:.2%};width:{width:.2%}"></i></span>'
             f'{why}</summary><div class="inside">{self._inside(span, error)}</div></details>'
         )
