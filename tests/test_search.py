@@ -222,6 +222,17 @@ def test_traces_are_ordered_and_counted_as_asked() -> None:
 
 
 @pytest.mark.stores
+def test_the_newest_come_first_also_within_a_millisecond() -> None:
+    for number in range(20):
+        with spanlog.start_span(str(number)):
+            pass
+    oldest_first = [str(number) for number in range(20)]
+    assert found(order_by=None) == oldest_first[::-1]
+    assert found(order_by=["timestamp_ms ASC"]) == oldest_first
+    assert found(order_by=["timestamp_ms DESC"]) == oldest_first[::-1]
+
+
+@pytest.mark.stores
 @pytest.mark.usefixtures("three")
 def test_a_dataframe_has_the_columns_of_mlflow_in_their_order() -> None:
     frame = spanlog.search_traces()

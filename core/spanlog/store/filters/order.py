@@ -110,7 +110,9 @@ def parse_order(order_by: Sequence[str], *, of_spans: bool = False) -> Order:
         keys += [_Key(spans.c.start_time_ns, True), _Key(spans.c.trace_id, False)]
         keys += [_Key(spans.c.span_id, False)]
     else:
-        keys += [_Key(traces.c.request_time, True), _Key(traces.c.trace_id, False)]
+        # Ids are in the order in which traces begin, also within a millisecond.
+        newest_first = all(key.descending for key in keys if key.value is traces.c.request_time)
+        keys += [_Key(traces.c.request_time, True), _Key(traces.c.trace_id, newest_first)]
     return Order(", ".join(order_by), keys)
 
 
