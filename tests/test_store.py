@@ -157,7 +157,7 @@ def test_a_read_does_not_wait_for_a_writer_of_another_process(
     db.execute("BEGIN IMMEDIATE")
     began = time.monotonic()
     assert names(traces) == ["a"]
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4  # a writer would wait for 5
     db.close()
 
 
