@@ -190,6 +190,48 @@ if __name__ == '__main__':
     assert len(traces()) == 41
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_worker_ends_by_sigterm_whatever_it_waits_for(
+    tmp_path: Path, traces: Traces, method: str
+) -> None:
+    code = f"""
+import signal
+def late():
+    # As if it came just before the main thread began to wait, which it does not interrupt then.
+    time.sleep(0.5)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    time.sleep(60)
+def work():
+    record('work')
+    threading.Thread(target=late, daemon=True).start()
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+if __name__ == '__main__':
+    record('parent')
+    worker = multiprocessing.get_context('{method}').Process(target=work)
+    worker.start()
+    worker.join(20)
+    print(worker.exitcode)
+    worker.kill()
+"""
+    assert run(tmp_path, code) == "-15\n"
+    assert sorted(str(trace.info.name) for trace in traces()) == ["parent", "work"]
+
+
+def test_a_child_that_records_nothing_is_left_to_itself(tmp_path: Path) -> None:
+    code = """
+import signal
+record('parent')
+child = os.fork()
+if child == 0:
+    os._exit(signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL)
+assert os.waitpid(child, 0)[1] == 0
+assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+"""
+    run(tmp_path, code)
+
+
 def test_a_fork_waits_a_bounded_time_for_a_locked_store(tmp_path: Path, traces: Traces) -> None:
     code = """
 import sqlite3

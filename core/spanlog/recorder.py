@@ -12,7 +12,6 @@ from __future__ import annotations
 import atexit
 import contextvars
 import os
-import signal
 import sys
 import threading
 import time
@@ -21,13 +20,12 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from spanlog import config
+from spanlog import config, sigterm
 from spanlog.display import notebook
 from spanlog.safety import logger, report, warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
     from spanlog.spans import LiveSpan, TraceRecord
 
@@ -210,7 +208,7 @@ class Recorder:
             notebook.install()
             self._thread = threading.Thread(target=self._run, name="spanlog", daemon=True)
             contextvars.Context().run(self._thread.start)  # it belongs to no span
-            _handle_sigterm()
+            sigterm.handle(lambda: self.flush(_SIGTERM_WAIT))
             self._end_with_multiprocessing()
         except RuntimeError:  # the program is ending: `close` and `flush` write what is queued
             self._thread = None
@@ -430,6 +428,7 @@ class Recorder:
         """Begin anew: what waits in the queue is the parent's to write."""
         self.epoch += 1
         self._reset()
+        sigterm.after_fork_in_child()
 
     def _end_with_multiprocessing(self) -> None:
         """Have all written at the end of a child of `multiprocessing`, which skips Python's own."""
@@ -465,20 +464,3 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=lambda: recorder.after_fork_in_parent(),
         after_in_child=lambda: recorder.after_fork_in_child(),
     )
-
-
-def _handle_sigterm() -> None:
-    """Write what is left on SIGTERM too, where the program leaves that signal to Python.
-
-    A handler that the program has set, or sets later, is its own affair: it stays as it is.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _end_on_sigterm)
-
-
-def _end_on_sigterm(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as Python calls it
-    recorder.flush(_SIGTERM_WAIT)
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
