@@ -7,6 +7,7 @@
 A file `<library>-<version>.txt` pins the versions of an environment; it is made under `.envs` and
 used again until the pins or `pyproject.toml` change. What runs there are the tests that are named
 after the library, `tests/test_<library>*.py`, and those that all SDKs or all frameworks share.
+A line `# Python 3.11` says what the pinned versions need at least; older ones leave the file out.
 Versions in `overrides/<library>-<version>.txt` stand in for those that a pinned package asks for
 and that are no more to be had.
 """
@@ -44,6 +45,9 @@ def main(wanted: list[str]) -> int:
     if not pins:
         print(f"nothing is pinned for {' '.join(wanted)}", file=sys.stderr)
         return 2
+    for pin in [pin for pin in pins if sys.version_info < needed(pin)]:
+        print(f"{pin.stem:24} is left out: it needs Python {'.'.join(map(str, needed(pin)))}")
+        pins.remove(pin)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         codes = []
         for pin, seconds, code, output in pool.map(run, pins):
@@ -54,6 +58,12 @@ def main(wanted: list[str]) -> int:
             print(f"{pin.stem:24} {told}", flush=True)
             codes.append(code)
     return int(any(codes))
+
+
+def needed(pin: Path) -> tuple[int, ...]:
+    """Return the oldest Python that a file's versions run on."""
+    said = re.search(r"^# Python (\d+)\.(\d+)$", pin.read_text(), re.MULTILINE)
+    return tuple(map(int, said.groups())) if said else (0,)
 
 
 def library_of(pin: Path) -> str:
