@@ -58,7 +58,7 @@ def by_trace(connection: sa.Connection, *fits: Any) -> Iterator[Iterator[SpanFig
         .where(*fits)
         .order_by(traces.c.trace_id)
     )
-    found = connection.execution_options(yield_per=_AT_ONCE).execute(query)
+    found = connection.execute(query, execution_options={"yield_per": _AT_ONCE})
     for _, rows in groupby(found, itemgetter(0)):
         yield cast("Iterator[SpanFigures]", rows)
 

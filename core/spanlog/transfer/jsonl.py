@@ -19,7 +19,7 @@ import orjson
 from spanlog.capture import capture
 from spanlog.entities import Trace
 from spanlog.store.bundles import Bundle
-from spanlog.transfer.errors import BrokenFileError
+from spanlog.transfer.errors import BrokenFileError, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -62,7 +62,7 @@ def unpack(number: int, data: Any) -> Bundle:
     Raises:
         BrokenFileError: It is not what it has to be.
     """
-    try:
+    with reading(number):
         trace = Trace.from_dict(data)
         for span, held in zip(trace.data.spans, data["data"]["spans"], strict=True):
             span._inputs = held.get("inputs_json", span._inputs)
@@ -73,10 +73,6 @@ def unpack(number: int, data: Any) -> Bundle:
             list(data.get("attachments") or ()),
             {sha256: _bytes(text) for sha256, text in (data.get("contents") or {}).items()},
         )
-    except KeyError as error:
-        raise BrokenFileError(number, f"{error} is missing") from error
-    except (AttributeError, StopIteration, TypeError, ValueError) as error:
-        raise BrokenFileError(number, f"it is not a trace: {error}") from error
 
 
 def _open(path: Path, mode: Literal["rb", "wb"]) -> BinaryIO | gzip.GzipFile:

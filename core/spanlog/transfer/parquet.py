@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from spanlog.capture import capture
-from spanlog.transfer.errors import BrokenFileError
+from spanlog.transfer.errors import BrokenFileError, reading
 from spanlog.transfer.jsonl import events, unpack
 from spanlog.usage import ATTRIBUTES
 
@@ -149,7 +149,7 @@ def _span(span: Span) -> dict[str, Any]:
 
 def _line(number: int, row: dict[str, Any]) -> dict[str, Any]:
     """Return a row as a line of JSON would have it."""
-    try:
+    with reading(number):
         return {
             "experiment": row["experiment"],
             "info": {
@@ -162,10 +162,6 @@ def _line(number: int, row: dict[str, Any]) -> dict[str, Any]:
             "attachments": row["attachments"],
             "contents": {held["sha256"]: held["content"] for held in row["contents"]},
         }
-    except KeyError as error:
-        raise BrokenFileError(number, f"{error} is missing") from error
-    except (AttributeError, TypeError, ValueError) as error:
-        raise BrokenFileError(number, f"it is not a trace: {error}") from error
 
 
 def _span_line(trace_id: str, span: dict[str, Any]) -> dict[str, Any]:
