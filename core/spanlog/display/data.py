@@ -124,7 +124,7 @@ def contents(span: Span, room: Room) -> Json:
     """Return what a span holds; what is empty is left out."""
     inputs, outputs = plain(span.inputs_json), plain(span.outputs_json)
     of_model = span.span_type in _MODELS
-    spoken = said(span)
+    spoken = messages.read(inputs, outputs, of_model=of_model)
     asked = len(messages.read(inputs, None, of_model=of_model)) if spoken else 0
     tools = messages.read_tools(span.get_attribute("gen_ai.tool.definitions"), inputs)
     held = {} if inputs is None else {"inputs": room.cut(inputs)}
