@@ -215,6 +215,8 @@ def test_traces_are_ordered_and_counted_as_asked() -> None:
     assert found(max_results=0) == []
     with pytest.raises(FilterError, match=r"'nam'\. Did you mean name"):
         found(order_by=["nam"])
+    with pytest.raises(FilterError, match="a filter is a text"):
+        found(5)  # type: ignore[arg-type]
     with pytest.raises(FilterError, match="the direction is ASC or DESC"):
         found(order_by=["name DOWN"])
     with pytest.raises(ValueError, match='must be "pandas" or "list"'):

@@ -211,6 +211,11 @@ def test_a_place_that_cannot_be_opened_is_one_clear_error_and_the_former_store_s
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can")
+def test_a_database_of_another_kind_is_one_clear_error() -> None:
+    with pytest.raises(StoreError, match="traces are kept in SQLite or PostgreSQL"):
+        spanlog.set_tracking_uri("mysql://somewhere/traces")
+
+
 @pytest.mark.parametrize("name", ["theirs.db", "new.db"])
 def test_a_place_without_permission_is_one_clear_error(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:

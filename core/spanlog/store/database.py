@@ -44,7 +44,7 @@ class Database:
         self._gate = _Gate()
         self._prepared: object = _identity  # what no file has
         try:
-            parsed = sa.make_url(url)
+            parsed = _url(url)
             self.name = parsed.render_as_string(hide_password=True)
             self._in_memory = _in_memory(parsed)
             # Threads that share the one connection take turns.
@@ -147,7 +147,7 @@ def exists(url: str) -> bool:
         StoreError: It cannot be asked.
     """
     try:
-        parsed = sa.make_url(url)
+        parsed = _url(url)
         if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
             return False
         engine = sa.create_engine(parsed, poolclass=sa.NullPool)
@@ -188,6 +188,13 @@ def _refusal(url: str, error: Exception) -> str:
         f"cannot open the trace store {url}: {reason}. "
         f"{advice} to set_tracking_uri() or SPANLOG_TRACKING_URI."
     )
+
+
+def _url(url: str) -> sa.URL:
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ValueError("traces are kept in SQLite or PostgreSQL")
+    return parsed
 
 
 def _identity(path: str | None) -> object:

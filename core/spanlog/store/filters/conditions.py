@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from spanlog.store import fulltext
 from spanlog.store.dialects import unindexed, with_cases
 from spanlog.store.filters import tree
-from spanlog.store.filters.errors import misread
+from spanlog.store.filters.errors import FilterError, misread
 from spanlog.store.filters.fields import Field, find
 from spanlog.store.schema import spans, storable, traces
 
@@ -80,7 +80,11 @@ def parse_filter(text: str | None, *, of_spans: bool = False) -> Filter:
     Raises:
         FilterError: It does not parse; the message names the place and the nearest valid word.
     """
-    if not text or not text.strip():
+    if text is None:
+        return Filter()
+    if not isinstance(text, str):
+        raise FilterError(f"a filter is a text like \"status = 'ERROR'\", found {text!r}")
+    if not text.strip():
         return Filter()
     from spanlog.store.filters import grammar  # loads sqlglot, which takes a while
 
