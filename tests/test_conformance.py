@@ -9,7 +9,7 @@ The engine's own tests, with a library that can do anything, are in `test_patchi
 from __future__ import annotations
 
 import asyncio
-import inspect
+import itertools
 import json
 import pickle
 import re
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import spanlog
+from alike import compared, seen, seen_async
 from spanlog import safety, tracing
 from spanlog.spans import LiveSpan
 
@@ -434,22 +435,35 @@ async def test_garbage_is_freed_as_without_tracing(
     assert not any(any(found[2:]) for found in before)
 
 
-def test_signatures_and_kinds_of_functions_are_the_same(
+def test_functions_cannot_be_told_from_untraced_ones(
     library: Library, autolog: Callable[..., None]
 ) -> None:
-    def look() -> list[Any]:
+    def look() -> list[dict[str, Any]]:
         functions = [getattr(owner, name) for owner, name in library.wrapped()]
-        return [
-            (inspect.signature(f), inspect.iscoroutinefunction(f), f.__doc__, f.__qualname__)
-            for f in functions
-        ]
+        return [seen(lambda function=function: function) for function in functions]
 
     before = look()
     autolog()
-    assert look() == before
+    assert list(map(compared, before, look())) == [{}] * len(before)
     for owner, name in library.wrapped():
         for function in (vars(owner)[name], getattr(owner, name)):
             assert pickle.loads(pickle.dumps(function)) == function
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::ResourceWarning")
+async def test_a_stream_cannot_be_told_from_an_untraced_one(
+    untraced: Calls, autolog: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A copy of a client, which its class does not foresee, cannot be let go of.
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    calls, before = untraced, await seen_async(lambda: untraced.stream("plain"))
+    autolog()
+    assert compared(before, await seen_async(lambda: calls.stream("plain"))) == {}
+    if not calls.is_async:
+        one, other = itertools.tee(await calls.stream("plain"))
+        texts = ["".join(map(calls.library.text_of_chunk, chunks)) for chunks in (one, other)]
+        assert texts == [calls.library.text["plain"]] * 2
+    await calls.collect()
 
 
 # The tree.
@@ -620,7 +634,8 @@ def test_autolog_for_all_imports_no_library_and_overrides_nothing_explicit(
     library: Library, tmp_path: Path
 ) -> None:
     code = """
-        import importlib, sys, spanlog, wrapt
+        import importlib, sys, spanlog
+        from spanlog.callables import Patched
         name, module, at = sys.argv[1:]
         getattr(spanlog, name).autolog(disable=True)
         spanlog.autolog()
@@ -634,9 +649,9 @@ def test_autolog_for_all_imports_no_library_and_overrides_nothing_explicit(
         at, _, path = at.partition(":")
         owner, name = path.split(".")
         function = lambda: vars(getattr(importlib.import_module(at), owner))[name]
-        print(isinstance(function(), wrapt.FunctionWrapper))
+        print(issubclass(type(function()), Patched))
         spanlog.autolog(log_traces=False)
-        print(isinstance(function(), wrapt.FunctionWrapper))
+        print(issubclass(type(function()), Patched))
     """
     printed = run(code, tmp_path, library.name, library.module, library.patched[0])
     assert printed == ["False False", "True False", "True", "False"]

@@ -1,66 +1,109 @@
-"""What stands in the place of a callable that is traced; in all else it is the callable itself."""
+"""What stands in the place of a function, to see its calls; in all else it is the function."""
 
 from __future__ import annotations
 
-from types import MethodType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from types import MethodType, ModuleType
+from typing import Any
 
-import wrapt
+from spanlog.decorator import named, trace
+from spanlog.proxies import Proxy
 
-from spanlog.decorator import trace
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from spanlog.decorator import _Traced
+Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 
 
-class TracedCallable(wrapt.ObjectProxy):  # type: ignore[type-arg]
-    """A callable whose calls are traced; to `inspect`, pickle and `isinstance` it is itself."""
+class _Callable(Proxy):
+    """A callable that is called through its proxy, as a method too."""
+
+    __slots__ = ()
+
+    class _Instead:
+        """A method of an object is a method whose function is the proxy."""
+
+        def __get__(self: Any, instance: object, owner: type | None = None) -> Any:
+            bound = self.__wrapped__.__get__(instance, owner)
+            is_method = instance is not None and bound is not self.__wrapped__
+            return MethodType(self, instance) if is_method else self
+
+
+class TracedCallable(_Callable):
+    """A callable whose calls are traced."""
+
+    __slots__ = ("_self_arguments", "_self_call")
 
     def __init__(
-        self, wrapped: Callable[..., Any], traced: _Traced, call: Callable[..., Any]
+        self,
+        wrapped: Callable[..., Any],  # noqa: ARG002 - `Proxy` keeps it
+        call: Callable[..., Any],
+        arguments: tuple[Any, ...],
     ) -> None:
-        super().__init__(wrapped)
-        self._self_traced = traced
         self._self_call = call
+        self._self_arguments = arguments
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Call it, and record the call."""
-        return self._self_call(*args, **kwargs)
+    class _Instead(_Callable._Instead):
+        """A call is recorded."""
 
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
-        get = getattr(type(self.__wrapped__), "__get__", None)
-        bound = self.__wrapped__ if get is None else get(self.__wrapped__, instance, owner)
-        return self if bound is self.__wrapped__ else MethodType(self, instance)
+        def __call__(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+            return self._self_call(*args, **kwargs)
 
-    def __copy__(self) -> TracedCallable:
-        return self
+        def __reduce_ex__(self: Any, protocol: Any) -> Any:
+            """Pickle it by its name where it is found by that, else by what makes it anew."""
+            return self.__qualname__ if named(self) is self else (trace, self._self_arguments)
 
-    def __deepcopy__(self, memo: object) -> TracedCallable:
-        return self
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """Pickle a function by its name, another callable by what makes it anew."""
-        name = getattr(self.__wrapped__, "__qualname__", None)
-        return name or (trace, self._self_traced.arguments)
+    def _self_copied(self, copied: Any) -> Any:
+        return trace(copied, *self._self_arguments[1:])
 
 
-class _BoundTracedFunction(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return getattr, (self._self_instance, self.__name__)
+class Patched(_Callable):
+    """What stands in a function's place, and is pickled as what is found in that place."""
+
+    __slots__ = ("_self_place", "_self_wrapper")
+
+    def __init__(
+        self,
+        original: Any,  # noqa: ARG002 - `Proxy` keeps it
+        wrapper: Wrapper,
+        owner: Any,
+        name: str,
+    ) -> None:
+        self._self_wrapper = wrapper
+        self._self_place = owner, name
+
+    class _Instead(_Callable._Instead):
+        """A call goes through the wrapper."""
+
+        def __call__(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+            return self._self_wrapper(self.__wrapped__, None, args, kwargs)
+
+        def __reduce_ex__(self: Any, protocol: Any) -> Any:
+            owner, name = self._self_place
+            return name if isinstance(owner, ModuleType) else (getattr, (owner, name))
 
 
-class TracedFunction(wrapt.FunctionWrapper):  # type: ignore[type-arg]
-    """A function in whose place a wrapper stands; to `inspect` and pickle it is the function."""
+class PatchedMethod(Patched):
+    """The same for a function whose first argument is the object that it is called on."""
 
-    __bound_function_wrapper__ = _BoundTracedFunction
+    __slots__ = ()
 
-    def __reduce_ex__(self, protocol: Any) -> str:
-        return str(self.__qualname__)
+    class _Instead(Patched._Instead):
+        """A call goes through the wrapper, with the object."""
 
-    def __copy__(self) -> TracedFunction:
-        return self
+        def __call__(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+            if not args:  # which is its own error
+                return self.__wrapped__(*args, **kwargs)
+            bound = MethodType(self.__wrapped__, args[0])
+            return self._self_wrapper(bound, args[0], args[1:], kwargs)
 
-    def __deepcopy__(self, memo: object) -> TracedFunction:
-        return self
+
+def patched(original: Any, wrapper: Wrapper, owner: Any, name: str) -> Any:
+    """Return what takes the place of a function, static method or class method of a class."""
+    if isinstance(original, staticmethod):
+        function: Any = Patched(original.__func__, wrapper, owner, name)
+        return type(original)(function)
+    if isinstance(original, classmethod):
+        method: Any = PatchedMethod(original.__func__, wrapper, owner, name)
+        return type(original)(method)
+    if not callable(original):
+        return original
+    is_method = isinstance(owner, type) and hasattr(type(original), "__get__")
+    return (PatchedMethod if is_method else Patched)(original, wrapper, owner, name)

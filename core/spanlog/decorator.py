@@ -84,11 +84,19 @@ def trace(
         raise TypeError(f"trace() takes a function, not {func!r}; a name is given as name=...")
     traced = _Traced(func, name, span_type, attributes, output_reducer)
     later = any(runs_later(func) for runs_later in _RUNS_LATER)
-    if isinstance(func, FunctionType) and not later:
-        return functools.wraps(func)(traced.now())
-    from spanlog.callables import TracedCallable  # wrapt takes longer to import than all the rest
+    if isinstance(func, FunctionType) and not later and named(func) is not func:
+        return functools.wraps(func)(traced.now())  # the quickest, and pickled by its name
+    from spanlog.callables import TracedCallable  # which needs this module
 
-    return TracedCallable(func, traced, traced.later() if later else traced.now())
+    return TracedCallable(func, traced.later() if later else traced.now(), traced.arguments)
+
+
+def named(function: Any) -> Any:
+    """Return what is found by the name of a function, where one of that name is found."""
+    found = sys.modules.get(getattr(function, "__module__", None) or "")
+    for name in str(getattr(function, "__qualname__", "")).split("."):
+        found = getattr(found, name, None)
+    return found
 
 
 _RUNS_LATER = (

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import wrapt
 
-from spanlog.callables import TracedFunction, _BoundTracedFunction
+from spanlog.callables import Wrapper as Wrapper
+from spanlog.callables import patched
 from spanlog.capture import wire
 from spanlog.context import CURRENT, recording
 from spanlog.safety import logger, report
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from spanlog.spans import LiveSpan
 
 _ABSENT: Any = object()
-Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 
 
 class Call(NamedTuple):
@@ -123,7 +123,7 @@ def records(begin: Callable[[Call], Recording | None]) -> Wrapper:
             if begun is not None:
                 begun.asked()
         except Exception as error:  # noqa: BLE001 - the guard
-            report(error, f"recording a call of {wrapped.__qualname__}")
+            report(error, f"recording a call of {getattr(wrapped, '__qualname__', wrapped)}")
         if begun is None:
             return wrapped(*args, **kwargs)
         before = CURRENT.get()
@@ -180,27 +180,6 @@ def _failed(begun: Recording, failure: BaseException) -> None:
     except Exception as error:  # noqa: BLE001 - the guard
         begun.span.fail(failure)
         report(error, f"recording the error of {begun.span.name}")
-
-
-class _BoundPatched(_BoundTracedFunction):
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        through_its_class = self._self_instance is None
-        found = self._self_parent if through_its_class else super()
-        return found.__reduce_ex__(protocol)
-
-
-class _Patched(TracedFunction):
-    """What stands in a function's place, and is pickled as what is found in that place."""
-
-    __bound_function_wrapper__ = _BoundPatched
-
-    def __init__(self, original: Any, wrapper: Wrapper, owner: Any, name: str) -> None:
-        super().__init__(original, wrapper)
-        self._self_place = owner, name
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        owner, name = self._self_place
-        return name if isinstance(owner, ModuleType) else (getattr, (owner, name))
 
 
 @dataclass
@@ -323,7 +302,7 @@ class _Derived:
     def _wrap(self, cls: type) -> None:
         original = vars(cls).get(self._name, _ABSENT)
         if original is not _ABSENT:
-            wrapper = _Patched(original, self._wrapper, cls, self._name)
+            wrapper = patched(original, self._wrapper, cls, self._name)
             self._patches.append(_Patch(cls, self._name, original, wrapper))
             setattr(cls, self._name, wrapper)
 
@@ -452,7 +431,7 @@ class Integration:
             if not self._is_in_place(original):
                 self._patches[target] = _InPlace(original, call)
             return True
-        wrapper = _Patched(original, call, owner, name)
+        wrapper = patched(original, call, owner, name)
         self._patches[target] = _Patch(owner, name, vars(owner).get(name, _ABSENT), wrapper)
         setattr(owner, name, wrapper)
         return True

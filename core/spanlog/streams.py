@@ -10,9 +10,8 @@ import atexit
 from collections.abc import Callable
 from typing import Any
 
-import wrapt
-
 from spanlog.context import active
+from spanlog.proxies import Proxy
 from spanlog.safety import report
 from spanlog.spans import LiveSpan
 
@@ -102,18 +101,92 @@ class Watch:
             report(ours, "ending the span of a stream")
 
 
-class Watched(wrapt.ObjectProxy):  # type: ignore[type-arg]
-    """A stream that is watched, sync or async; in all else it is the stream itself."""
+class Stepped(Proxy):
+    """An iterator, sync or async, that is told of each of its steps."""
 
-    def __init__(self, stream: Any, watch: Watch) -> None:
-        super().__init__(stream)
+    __slots__ = ()
+
+    class _Instead:
+        """A step goes through `_self_step` or `_self_step_async`."""
+
+        __wrapped__: Any
+        _self_follow: Any
+        _self_step: Any
+        _self_step_async: Any
+
+        def __iter__(self) -> Any:
+            return self._self_follow(iter(self.__wrapped__))
+
+        def __aiter__(self) -> Any:
+            return self._self_follow(self.__wrapped__.__aiter__())
+
+        def __next__(self) -> Any:
+            return self._self_step(self.__wrapped__.__next__)
+
+        def send(self, value: Any) -> Any:
+            return self._self_step(self.__wrapped__.send, value)
+
+        def throw(self, *error: Any) -> Any:
+            return self._self_step(self.__wrapped__.throw, *error)
+
+        def __anext__(self) -> Any:
+            return self._self_step_async(self.__wrapped__.__anext__)
+
+        def asend(self, value: Any) -> Any:
+            return self._self_step_async(self.__wrapped__.asend, value)
+
+        def athrow(self, *error: Any) -> Any:
+            return self._self_step_async(self.__wrapped__.athrow, *error)
+
+    def _self_follow(self, iterator: Any) -> Any:
+        """Return an iterator of this so that its steps are told of."""
+        return self if iterator is self.__wrapped__ else iterator
+
+    def _self_step(self, step: Callable[..., Any], *args: Any) -> Any:
+        """Take a step."""
+        return step(*args)
+
+    async def _self_step_async(self, step: Callable[..., Any], *args: Any) -> Any:
+        """Take a step of an async iterator."""
+        return await step(*args)
+
+
+class Watched(Stepped):
+    """A stream that is watched."""
+
+    __slots__ = ("_self_watch",)
+
+    def __init__(self, stream: Any, watch: Watch) -> None:  # noqa: ARG002 - `Proxy` keeps it
         self._self_watch = watch
 
-    def __iter__(self) -> Any:
-        return self._self_follow(iter(self.__wrapped__))
+    class _Instead(Stepped._Instead):
+        """What ends a stream ends its span."""
 
-    def __aiter__(self) -> Any:
-        return self._self_follow(self.__wrapped__.__aiter__())
+        _self_watch: Watch
+
+        def __enter__(self) -> Any:
+            entered = self.__wrapped__.__enter__()
+            return self if entered is self.__wrapped__ else entered
+
+        def __exit__(self, *error: object) -> Any:
+            self._self_watch.stopped()
+            return self.__wrapped__.__exit__(*error)
+
+        async def __aenter__(self) -> Any:
+            entered = await self.__wrapped__.__aenter__()
+            return self if entered is self.__wrapped__ else entered
+
+        async def __aexit__(self, *error: object) -> Any:
+            self._self_watch.stopped()
+            return await self.__wrapped__.__aexit__(*error)
+
+        def close(self, *args: Any, **kwargs: Any) -> Any:
+            self._self_watch.stopped()
+            return self.__wrapped__.close(*args, **kwargs)
+
+        async def aclose(self, *args: Any, **kwargs: Any) -> Any:
+            self._self_watch.stopped()
+            return await self.__wrapped__.aclose(*args, **kwargs)
 
     def _self_follow(self, iterator: Any) -> Any:
         """Return the iterator so that it is watched; of several, the first is the stream."""
@@ -122,12 +195,12 @@ class Watched(wrapt.ObjectProxy):  # type: ignore[type-arg]
         if self._self_watch.followed:
             return iterator
         self._self_watch.followed = True
-        return type(self)(iterator, self._self_watch)
+        return self._self_for(iterator, self._self_watch)
 
-    def __next__(self) -> Any:
+    def _self_step(self, step: Callable[..., Any], *args: Any) -> Any:
         watch = self._self_watch
         try:
-            piece = next(self.__wrapped__)
+            piece = step(*args)
         except StopIteration:
             watch.completed()
             raise
@@ -137,10 +210,10 @@ class Watched(wrapt.ObjectProxy):  # type: ignore[type-arg]
         watch.piece(piece)
         return piece
 
-    async def __anext__(self) -> Any:
+    async def _self_step_async(self, step: Callable[..., Any], *args: Any) -> Any:
         watch = self._self_watch
         try:
-            piece = await self.__wrapped__.__anext__()
+            piece = await step(*args)
         except StopAsyncIteration:
             watch.completed()
             raise
@@ -150,44 +223,6 @@ class Watched(wrapt.ObjectProxy):  # type: ignore[type-arg]
         watch.piece(piece)
         return piece
 
-    @property
-    def close(self) -> Any:
-        """What closes the stream, where it can be closed."""
-        close, watch = self.__wrapped__.close, self._self_watch
-
-        def closing(*args: Any, **kwargs: Any) -> Any:
-            watch.stopped()
-            return close(*args, **kwargs)
-
-        return closing
-
-    @property
-    def aclose(self) -> Any:
-        """What closes the async stream, where it can be closed."""
-        close, watch = self.__wrapped__.aclose, self._self_watch
-
-        async def closing(*args: Any, **kwargs: Any) -> Any:
-            watch.stopped()
-            return await close(*args, **kwargs)
-
-        return closing
-
-    def __enter__(self) -> Any:
-        entered = self.__wrapped__.__enter__()
-        return self if entered is self.__wrapped__ else entered
-
-    def __exit__(self, *error: object) -> Any:
-        self._self_watch.stopped()
-        return self.__wrapped__.__exit__(*error)
-
-    async def __aenter__(self) -> Any:
-        entered = await self.__wrapped__.__aenter__()
-        return self if entered is self.__wrapped__ else entered
-
-    async def __aexit__(self, *error: object) -> Any:
-        self._self_watch.stopped()
-        return await self.__wrapped__.__aexit__(*error)
-
     def __del__(self) -> None:
         self._self_watch.stopped()
 
@@ -195,13 +230,15 @@ class Watched(wrapt.ObjectProxy):  # type: ignore[type-arg]
 class Worked(Watched):
     """A stream whose own work, which is done as it is read, goes under its span."""
 
-    def __next__(self) -> Any:
-        with active(self._self_watch.span):
-            return super().__next__()
+    __slots__ = ()
 
-    async def __anext__(self) -> Any:
+    def _self_step(self, step: Callable[..., Any], *args: Any) -> Any:
         with active(self._self_watch.span):
-            return await super().__anext__()
+            return super()._self_step(step, *args)
+
+    async def _self_step_async(self, step: Callable[..., Any], *args: Any) -> Any:
+        with active(self._self_watch.span):
+            return await super()._self_step_async(step, *args)
 
 
 def watch_body(response: Any, watch: Watch) -> None:

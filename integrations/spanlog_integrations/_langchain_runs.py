@@ -15,7 +15,6 @@ from contextvars import ContextVar
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-import wrapt
 from spanlog import safety
 from spanlog.capture import capture, safe_str
 from spanlog.context import CURRENT, current_span, innermost, open_span, recording
@@ -24,6 +23,7 @@ from spanlog.patching import Call, Wrapper
 from spanlog.recorder import recorder
 from spanlog.safety import guarded
 from spanlog.spans import LiveSpan, NoOpSpan
+from spanlog.streams import Stepped
 
 from spanlog_integrations import _langchain_data as data
 from spanlog_integrations._http import secrets
@@ -86,7 +86,7 @@ def within(begin: Callable[[Call], Body | None]) -> Wrapper:
             return wrapped(*args, **kwargs)
         with body:
             result = wrapped(*args, **kwargs)
-        if getattr(result, "__qualname__", None) != wrapped.__qualname__:
+        if getattr(result, "__qualname__", None) != getattr(wrapped, "__qualname__", None):
             return result  # and not the rest of the function's own work
         if type(result) is CoroutineType:
             later: Any = _await(body, result)
@@ -102,26 +102,21 @@ async def _await(body: Body, work: Coroutine[Any, Any, Any]) -> Any:
         return await work
 
 
-class _Steps(wrapt.ObjectProxy):  # type: ignore[type-arg]
+class _Steps(Stepped):
     """A generator whose steps are the body of a run; what its consumer does is not."""
 
-    def __init__(self, generator: Any, body: Body) -> None:
-        super().__init__(generator)
+    __slots__ = ("_self_body",)
+
+    def __init__(self, generator: Any, body: Body) -> None:  # noqa: ARG002 - `Proxy` keeps it
         self._self_body = body
 
-    def __iter__(self) -> Any:
-        return self
-
-    def __aiter__(self) -> Any:
-        return self
-
-    def __next__(self) -> Any:
+    def _self_step(self, step: Callable[..., Any], *args: Any) -> Any:
         with self._self_body:
-            return next(self.__wrapped__)
+            return step(*args)
 
-    async def __anext__(self) -> Any:
+    async def _self_step_async(self, step: Callable[..., Any], *args: Any) -> Any:
         with self._self_body:
-            return await self.__wrapped__.__anext__()
+            return await step(*args)
 
 
 def of_body() -> LiveSpan | None:

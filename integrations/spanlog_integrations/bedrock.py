@@ -346,27 +346,35 @@ def _reads(name: str, data: Callable[..., bytes] = lambda found, *_: bytes(found
 class _Body(Watched):
     """What a body is read from, urllib3's response: whatever is read of it is kept."""
 
-    read = _reads("read")
-    read1 = _reads("read1")
-    readline = _reads("readline")
-    readlines = _reads("readlines", lambda lines, *_: b"".join(lines))
-    readinto = _reads("readinto", lambda count, buffer: bytes(memoryview(buffer)[:count]))
+    __slots__ = ()
 
-    def stream(self, *args: Any, **kwargs: Any) -> Any:
-        """Return an iterator of pieces."""
-        return Watched(self.__wrapped__.stream(*args, **kwargs), self._self_watch)
+    class _Instead(Watched._Instead):
+        """What is read is kept."""
+
+        read = _reads("read")
+        read1 = _reads("read1")
+        readline = _reads("readline")
+        readlines = _reads("readlines", lambda lines, *_: b"".join(lines))
+        readinto = _reads("readinto", lambda count, buffer: bytes(memoryview(buffer)[:count]))
+
+        def stream(self, *args: Any, **kwargs: Any) -> Any:
+            return Watched(self.__wrapped__.stream(*args, **kwargs), self._self_watch)
 
 
 class _AsyncBody(Watched):
     """What aiobotocore's body is read from, aiohttp's stream."""
 
-    async def read(self, *args: Any, **kwargs: Any) -> Any:
-        """Read so many bytes, or all."""
-        watch, raw = self._self_watch, self.__wrapped__
-        with _errors(watch):
-            data = await raw.read(*args, **kwargs)
-        _passed(watch, data, raw.at_eof())
-        return data
+    __slots__ = ()
+
+    class _Instead(Watched._Instead):
+        """What is read is kept."""
+
+        async def read(self, *args: Any, **kwargs: Any) -> Any:
+            watch, raw = self._self_watch, self.__wrapped__
+            with _errors(watch):
+                data = await raw.read(*args, **kwargs)
+            _passed(watch, data, raw.at_eof())
+            return data
 
 
 integration = Integration(
