@@ -101,7 +101,7 @@ def outcome(look: Callable[[Any], Any], thing: Any) -> Any:
 
 
 def plain(found: Any) -> str:
-    return re.sub(r"0x[0-9a-f]+|[0-9a-f]{8,}|(?<=')[a-z_]+\.(?=\w+')", "", repr(found))
+    return re.sub(r"0x[0-9a-f]+|[0-9a-f-]{8,}|(?<=')[a-z_]+\.(?=\w+')", "", repr(found))
 
 
 def differences(one: Callable[[], Any], other: Callable[[], Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import spanlog
 from spanlog.context import CURRENT, RESOLVERS, current_span
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from spanlog.entities import Span, Trace
     from spanlog.patching import Integration
@@ -55,6 +55,10 @@ class Framework:
         An async program is a coroutine function, and so is its `step`.
         """
         raise NotImplementedError
+
+    def streams(self, *, is_async: bool) -> Mapping[str, Callable[[], Any]]:
+        """Return what makes streams of the framework; each may have to be awaited."""
+        return {}
 
     def hooks(self) -> Sequence[Any]:
         """Return the lists in which the framework keeps what is hooked into it."""
@@ -95,6 +99,20 @@ class LangChain(Framework):
         chain = first | then
         return chain.ainvoke if is_async else chain.invoke
 
+    def streams(self, *, is_async: bool) -> Mapping[str, Callable[[], Any]]:
+        from langchain_core.output_parsers import StrOutputParser
+        from langchain_models import Echo
+
+        model = Echo()
+        chain = model | StrOutputParser()
+        if is_async:
+            return {"model": lambda: model.astream("hi"), "chain": lambda: chain.astream("hi")}
+        return {
+            "model": lambda: model.stream("hi"),
+            "chain": lambda: chain.stream("hi"),
+            "parser": lambda: StrOutputParser().transform(iter(["h", "i"])),
+        }
+
     def hooks(self) -> Sequence[Any]:
         from langchain_core.tracers.context import _configure_hooks
 
@@ -114,7 +132,6 @@ class LangGraph(Framework):
 
     def program(self, step: Step, *, is_async: bool) -> Step:
         from langchain_models import Echo
-        from langgraph.graph import END, StateGraph
 
         model = Echo()
 
@@ -127,13 +144,7 @@ class LangGraph(Framework):
         def now(state: dict[str, Any]) -> dict[str, Any]:
             return {"text": step(state["text"])}
 
-        made = StateGraph(dict)
-        made.add_node("model", ask)  # a sync node in a graph that is async, too
-        made.add_node("user", later if is_async else now)
-        made.set_entry_point("model")
-        made.add_edge("model", "user")
-        made.add_edge("user", END)
-        graph = made.compile()
+        graph = self.graph(ask, later if is_async else now)
 
         async def run_later(text: str) -> str:
             return str((await graph.ainvoke({"text": text}))["text"])
@@ -142,6 +153,29 @@ class LangGraph(Framework):
             return str(graph.invoke({"text": text})["text"])
 
         return run_later if is_async else run
+
+    @staticmethod
+    def graph(ask: Any, then: Any) -> Any:
+        from langgraph.graph import END, StateGraph
+
+        made = StateGraph(dict)
+        made.add_node("model", ask)  # a sync node in a graph that is async, too
+        made.add_node("user", then)
+        made.set_entry_point("model")
+        made.add_edge("model", "user")
+        made.add_edge("user", END)
+        return made.compile()
+
+    def streams(self, *, is_async: bool) -> Mapping[str, Callable[[], Any]]:
+        def same(state: dict[str, Any]) -> dict[str, Any]:
+            return state
+
+        graph = self.graph(same, same)
+        stream = graph.astream if is_async else graph.stream
+        return {
+            "steps": lambda: stream({"text": "hi"}),
+            "values": lambda: stream({"text": "hi"}, stream_mode="values"),
+        }
 
 
 class LlamaIndex(Framework):
@@ -178,6 +212,14 @@ class LlamaIndex(Framework):
             return str(await asking.aquery(text))
 
         return run_later if is_async else run
+
+    def streams(self, *, is_async: bool) -> Mapping[str, Callable[[], Any]]:
+        from llama_index.core.llms import MockLLM
+
+        model = MockLLM()
+        return {
+            "model": lambda: (model.astream_complete if is_async else model.stream_complete)("hi")
+        }
 
     def hooks(self) -> Sequence[Any]:
         from llama_index.core.instrumentation import get_dispatcher

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import functools
 import importlib
 import json
 import logging
 import os
+import pickle
 import re
 import tempfile
 import threading
@@ -781,6 +783,11 @@ def places() -> dict[str, Any]:
                 for held in (name, "__init_subclass__"):
                     found[f"{place.__module__}.{place.__name__}.{held}"] = vars(place).get(held)
     return found
+
+
+def test_a_copy_of_our_callback_is_the_same_and_can_be_pickled():
+    ours = dspy.settings.get("callbacks")[-1]
+    assert copy.copy(ours) is copy.deepcopy(ours) is pickle.loads(pickle.dumps(ours)) is ours
 
 
 def test_off_puts_back_exactly_what_was_there_and_on_twice_is_once(traces):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import inspect
 import logging
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import spanlog
+from alike import compared, seen_async
 from frameworks import RESOLVERS, Program, clean, outline, owners
 from spanlog import safety, tracing
 from spanlog.spans import LiveSpan
@@ -211,6 +214,31 @@ async def test_answers_are_the_same_with_and_without(
     before = [await outcome(text) for text in ("hi", "bad")]
     autolog()
     assert [await outcome(text) for text in ("hi", "bad")] == before
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+async def test_a_stream_cannot_be_told_from_an_untraced_one(
+    framework: Framework,
+    autolog: Callable[..., None],
+    traces: Callable[[], list[Trace]],
+    is_async: bool,
+) -> None:
+    streams = framework.streams(is_async=is_async)
+    before = {name: await looked_at(make) for name, make in streams.items()}
+    autolog()
+    for name, make in streams.items():
+        assert (name, compared(before[name], await looked_at(make))) == (name, {})
+    gc.collect()
+    assert clean()
+    assert all(span.end_time_ns for trace in traces() for span in trace.data.spans)
+
+
+async def looked_at(make: Callable[[], Any]) -> dict[str, Any]:
+    async def stream() -> Any:
+        made = make()
+        return await made if inspect.iscoroutine(made) else made
+
+    return await seen_async(stream)
 
 
 async def test_nothing_is_recorded_while_tracing_is_disabled(

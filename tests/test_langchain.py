@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import gc
+import itertools
+import pickle
 import re
 import subprocess
 import sys
@@ -35,7 +37,12 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import RunnableLambda, RunnablePassthrough, config
+from langchain_core.runnables import (
+    RunnableGenerator,
+    RunnableLambda,
+    RunnablePassthrough,
+    config,
+)
 from langchain_core.tools import tool
 from langchain_models import Completes, Echo, Words
 
@@ -436,6 +443,69 @@ def test_a_configuration_that_is_copied_within_a_run_makes_no_second_span(
     RunnableLambda(body).invoke("x")
     assert [line.split()[0] for line in outline(one_trace()).splitlines()][::2] == ["body", "mine"]
     assert len(one_trace().data.spans) == 3
+
+
+def test_a_configuration_can_be_copied_and_pickled_with_what_it_holds_of_ours() -> None:
+    seen: list[Any] = []
+    handlers = [BaseCallbackHandler()]
+
+    def body(text: str, config: Any) -> str:
+        seen.extend(config["callbacks"].handlers)
+        return text
+
+    RunnableLambda(body).invoke("x", {"callbacks": handlers})
+    assert len(seen) == 2
+    ours = seen[-1]
+    assert copy.copy(ours) is copy.deepcopy(ours) is pickle.loads(pickle.dumps(ours)) is ours
+
+
+def upper(chunks: Any) -> Iterator[str]:
+    for chunk in chunks:
+        yield chunk.upper()
+
+
+async def upper_later(chunks: Any) -> Any:
+    async for chunk in chunks:
+        yield chunk.upper()
+
+
+def test_generator_functions_in_a_chain_stream_as_without_tracing(
+    autolog: Callable[..., None], one_trace: Callable[[], Trace]
+) -> None:
+    prompt = ChatPromptTemplate.from_messages([("human", "{x}")])
+    chain = prompt | Words() | StrOutputParser() | upper | StrOutputParser()
+    traced = list(chain.stream({"x": "a b"}))
+    autolog(disable=True)
+    assert traced == list(chain.stream({"x": "a b"})) != []
+    assert [span.status.status_code for span in one_trace().data.spans] == ["OK"] * 6
+    assert one_trace().data.spans[0].outputs == "A B "
+
+
+async def test_async_generator_functions_in_a_chain_stream_as_without_tracing(
+    autolog: Callable[..., None], one_trace: Callable[[], Trace]
+) -> None:
+    chain = Words() | StrOutputParser() | upper_later
+    traced = [chunk async for chunk in chain.astream("a b")]
+    autolog(disable=True)
+    assert traced == [chunk async for chunk in chain.astream("a b")] != []
+    assert [span.status.status_code for span in one_trace().data.spans] == ["OK"] * 4
+
+
+@pytest.mark.parametrize("of", ["model", "chain", "generator"])
+def test_a_stream_that_is_read_twice_by_tee_is_one_run(
+    of: str, one_trace: Callable[[], Trace]
+) -> None:
+    streams = {
+        "model": lambda: Words().stream("a b"),
+        "chain": lambda: (Words() | StrOutputParser()).stream("a b"),
+        "generator": lambda: RunnableGenerator(upper).transform(iter(["a", "b"])),
+    }
+    one, other = itertools.tee(streams[of]())
+    assert list(one) == list(other) != []
+    trace = one_trace()
+    assert trace.info.state == "OK"
+    assert trace.data.spans[0].outputs is not None
+    assert "spanlog.stream.completed" not in trace.data.spans[0].attributes
 
 
 def test_the_users_span_in_a_body_is_above_what_it_calls(one_trace: Callable[[], Trace]) -> None:

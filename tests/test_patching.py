@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 LIBRARY = '''
 import functools
+import wrapt
 
 calls = []
 
@@ -52,12 +53,18 @@ class Client(Base):
     async def later(self, *args, **kwargs): return run(self, *args, **kwargs)
     @functools.wraps(later)
     def looks_plain(self, *args, **kwargs): return self.later(*args, **kwargs)
+    @wrapt.decorator
+    def told(wrapped, instance, args, kwargs):
+        assert isinstance(instance, Client)
+        return wrapped(*args, **kwargs)
+    @told
+    def decorated(self, *args, **kwargs): return run(self, *args, **kwargs)
     @staticmethod
     def static(*args, **kwargs): return run(*args, **kwargs)
     @classmethod
     def of_class(cls, *args, **kwargs): return run(cls, *args, **kwargs)
 '''
-METHODS = ("plain", "later", "looks_plain", "inherited", "static", "of_class")
+METHODS = ("plain", "later", "looks_plain", "inherited", "decorated", "static", "of_class")
 FUNCTIONS = ("main", *(f"Client.{name}" for name in METHODS))
 _numbers = itertools.count()
 

@@ -91,7 +91,7 @@ class PatchedMethod(Patched):
         def __call__(self: Any, /, *args: Any, **kwargs: Any) -> Any:
             if not args:  # which is its own error
                 return self.__wrapped__(*args, **kwargs)
-            bound = MethodType(self.__wrapped__, args[0])
+            bound = self.__wrapped__.__get__(args[0], type(args[0]))
             return self._self_wrapper(bound, args[0], args[1:], kwargs)
 
 

@@ -194,12 +194,6 @@ class Runs:
         """Whether LangChain passes on errors of this handler, as it does under our tests."""
         return safety.strict
 
-    def __copy__(self) -> Runs:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Runs:
-        return self
-
     def span_of(self, run_id: Any) -> LiveSpan | None:
         """Return the span of a run that has not ended."""
         run = self.open.get(run_id)

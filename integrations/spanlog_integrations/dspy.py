@@ -414,6 +414,10 @@ class _Callback:
     def __init__(self) -> None:
         self._events = Events()
 
+    def __reduce__(self) -> str:
+        """Have a copy be this one, and that of another process the one there."""
+        return "_callback"
+
     def __getattr__(self, name: str) -> Callable[..., None]:
         if not name.startswith("on_"):
             raise AttributeError(name)

@@ -35,8 +35,14 @@ _MAX_NUMBERS = 100_000
 def _handler() -> ContextVar[Runs]:
     """Return the variable in which LangChain finds our handler, in every thread and task."""
     base = import_module("langchain_core.callbacks.base").BaseCallbackHandler
-    handler = type("SpanlogHandler", (Runs, base), {})()
+    made = type("SpanlogHandler", (Runs, base), {"__reduce__": lambda _: (_runs, ())})
+    handler: Runs = made()
     return ContextVar("spanlog_langchain", default=handler)
+
+
+def _runs() -> Runs:
+    """Return our handler: a copy of it is this one, and that of another process the one there."""
+    return _handler().get()
 
 
 def _install(tracers: ModuleType) -> Callable[[], object]:
@@ -62,7 +68,7 @@ def _llm_start(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any
 
     LangChain forgets the handlers that run elsewhere where there is one that runs inline, as ours.
     """
-    ours = _handler().get()
+    ours = _runs()
     if ours not in manager.handlers:
         return wrapped(*args, **kwargs)
 
@@ -114,7 +120,7 @@ def _of_run(call: Call) -> Body | None:
     """Take a call for the body of the run whose manager it is given, or of the first of several."""
     given = call.argument(2, "run_manager") or call.kwargs.get("run_managers")
     manager = given[0] if isinstance(given, list) and given else given
-    span = _handler().get().span_of(getattr(manager, "run_id", None))
+    span = _runs().span_of(getattr(manager, "run_id", None))
     return Body(span) if span else None
 
 
