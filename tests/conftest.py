@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
+import threading
 from typing import TYPE_CHECKING
 
 import postgres
@@ -40,6 +42,24 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("spanlog")
+
+
+class ImportedByTheWriter:
+    """Hears of each module that is imported for the first time, and by which thread.
+
+    What the writer's thread imports, the program finds in `sys.modules` before it is whole.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if threading.current_thread().name == "spanlog" and not name.startswith("spanlog"):
+            self.names.append(name)
+
+
+imported_by_the_writer = ImportedByTheWriter()
+sys.meta_path.insert(0, imported_by_the_writer)  # type: ignore[arg-type]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -92,6 +112,7 @@ def fresh(tracking_uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     spanlog.set_tracking_uri(tracking_uri)
     yield
     spanlog.flush()
+    assert imported_by_the_writer.names == []
 
 
 @pytest.fixture

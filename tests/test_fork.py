@@ -123,7 +123,7 @@ print(sum(counts))
 def test_a_fork_in_the_first_moment_of_a_program_is_safe(tmp_path: Path, traces: Traces) -> None:
     code = """
 record('parent')
-time.sleep(0.06)  # the writer is importing SQLAlchemy now
+time.sleep(0.001)  # the writer is opening the store now
 child = os.fork()
 if child == 0:
     record('child')
@@ -219,15 +219,76 @@ if __name__ == '__main__':
     assert sorted(str(trace.info.name) for trace in traces()) == ["parent", "work"]
 
 
+def test_a_worker_in_a_long_call_in_c_ends_by_sigterm_at_once(
+    tmp_path: Path, traces: Traces
+) -> None:
+    code = """
+import hashlib
+def work(queue):
+    record('work')
+    queue.put(1)
+    hashlib.pbkdf2_hmac('sha512', b'x', b'y', 100_000_000)  # for minutes
+if __name__ == '__main__':
+    context = multiprocessing.get_context('fork')
+    queue = context.Queue()
+    worker = context.Process(target=work, args=(queue,))
+    worker.start()
+    queue.get()
+    time.sleep(0.1)
+    worker.terminate()
+    worker.join(20)
+    print(worker.exitcode)
+    worker.kill()
+"""
+    assert run(tmp_path, code) == "-15\n"
+    assert [trace.info.name for trace in traces()] == ["work"]
+
+
+@pytest.mark.parametrize("why", ["a handler", "a wakeup descriptor"])
+def test_a_worker_that_is_told_of_signals_itself_is_left_alone(tmp_path: Path, why: str) -> None:
+    uses = {
+        "a handler": "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))",
+        "a wakeup descriptor": "signal.set_wakeup_fd(theirs.fileno())",
+    }
+    code = f"""
+import signal, socket
+ours, theirs = socket.socketpair()
+theirs.setblocking(False)
+def work(queue):
+    {uses[why]}
+    handler, told = signal.getsignal(signal.SIGTERM), signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(told)
+    record('work')
+    assert signal.getsignal(signal.SIGTERM) == handler
+    assert signal.set_wakeup_fd(-1) == told
+    queue.put(1)
+if __name__ == '__main__':
+    context = multiprocessing.get_context('fork')
+    queue = context.Queue()
+    worker = context.Process(target=work, args=(queue,))
+    worker.start()
+    assert queue.get(timeout=20)
+    worker.join()
+"""
+    run(tmp_path, code)
+
+
 def test_a_child_that_records_nothing_is_left_to_itself(tmp_path: Path) -> None:
     code = """
 import signal
-record('parent')
-child = os.fork()
-if child == 0:
-    os._exit(signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL)
-assert os.waitpid(child, 0)[1] == 0
-assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+def work():
+    record('worker')
+    assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    child = os.fork()
+    if child == 0:
+        as_ever = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        os._exit(not as_ever or signal.set_wakeup_fd(-1) != -1)
+    sys.exit(os.waitpid(child, 0)[1])
+if __name__ == '__main__':
+    worker = multiprocessing.get_context('fork').Process(target=work)
+    worker.start()
+    worker.join()
+    assert worker.exitcode == 0
 """
     run(tmp_path, code)
 

@@ -69,6 +69,35 @@ def test_a_span_is_in_the_store_soon_after_it_ended_without_any_flush(rows: Any)
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize("setting_up", ["autolog()", "trace(len)", "start_span"])
+@pytest.mark.stores
+def test_the_writers_thread_imports_nothing_that_a_program_may_be_importing(
+    tmp_path: Path, setting_up: str, tracking_uri: str
+) -> None:
+    code = f"""
+import sys, threading, time
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if threading.current_thread() is not threading.main_thread():
+            print(threading.current_thread().name, name, flush=True)
+sys.meta_path.insert(0, Finder())
+import spanlog
+spanlog.{setting_up}
+for n in range(2):
+    with spanlog.start_span("chat", "CHAT_MODEL") as span:
+        span.set_inputs({{"picture": b"x" * 10_000, "text": "\\ud800"}})
+        span.set_attributes({{"gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 3}})
+        span.record_exception(ValueError("no"))
+        spanlog.update_current_trace(tags={{"a": "b"}})
+        time.sleep(1.2)
+assert spanlog.flush()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_what_waits_is_written_in_one_transaction(
     rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

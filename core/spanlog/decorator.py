@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar, overload
 from spanlog.arguments import binder
 from spanlog.capture import capture
 from spanlog.context import CURRENT, current_span, recording
+from spanlog.recorder import recorder
 from spanlog.safety import report
 from spanlog.spans import LiveSpan
 
@@ -82,6 +83,7 @@ def trace(
         return type(func)(inner)
     if not callable(func):
         raise TypeError(f"trace() takes a function, not {func!r}; a name is given as name=...")
+    recorder.prepare()
     traced = _Traced(func, name, span_type, attributes, output_reducer)
     later = any(runs_later(func) for runs_later in _RUNS_LATER)
     if isinstance(func, FunctionType) and not later and named(func) is not func:

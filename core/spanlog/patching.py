@@ -24,6 +24,7 @@ from spanlog.callables import Wrapper as Wrapper
 from spanlog.callables import patched
 from spanlog.capture import wire
 from spanlog.context import CURRENT, recording
+from spanlog.recorder import recorder
 from spanlog.safety import logger, report
 
 if TYPE_CHECKING:
@@ -376,6 +377,7 @@ class Integration:
         with self._lock:
             self.on, self.silent = on, silent
             if on:
+                recorder.prepare()
                 for module in dict.fromkeys(target.module for target in self.targets):
                     self._patch_when_imported(module)
             else:

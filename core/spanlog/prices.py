@@ -60,6 +60,11 @@ def cost(
     }
 
 
+def prepare() -> None:
+    """Import the package if it is installed, and what it imports itself when it is first asked."""
+    cost("gpt-4o", "openai", {"input_tokens": 1})
+
+
 @cache
 def _package() -> Any:
     try:

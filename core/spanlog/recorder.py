@@ -1,7 +1,11 @@
 """Take what ended from the caller's thread and hand it, in batches, to the sinks.
 
-The caller pays for an append to a queue. One daemon thread writes at most 100 ms later, in one
-transaction a batch. A span that stays open for more than a second is written while it runs.
+The caller pays for an append to a queue. One daemon thread writes: at once where little is
+recorded, else at most 100 ms later, in one transaction a batch. A span that stays open for more
+than a second is written while it runs.
+
+The thread imports nothing for the first time. A library that looks into `sys.modules`, as OpenAI's
+does at each request, would find a module there that is not whole yet.
 
 What the caller runs may be called anywhere: by the garbage collector or a signal handler, in the
 middle of any line here, in any thread. So it waits for no lock that such a line may hold.
@@ -29,12 +33,16 @@ if TYPE_CHECKING:
 
     from spanlog.spans import LiveSpan, TraceRecord
 
-_GATHER = 0.05  # seconds that a batch waits for company; with the write itself below 0.1
+# Seconds that a batch waits for company: none where nothing was written lately, then more and
+# more, for it is the transaction that costs. With the write itself it is below 0.1.
+_GATHER = 0.05
+_GATHER_FIRST = 0.002
 _SHOW_OPEN_AFTER = 1.0  # seconds
 _BATCH = 5_000
 _BATCH_BYTES = 32_000_000
 _ADMIT = 0.8  # the share of the queue beyond which no new trace begins
 _EXIT_WAIT = 10.0  # seconds that the end of the program may be held up
+_AWAY_WAIT = 0.5  # where the store is known to be away
 _FORK_WAIT = 1.0  # seconds that a fork may be
 _SIGTERM_WAIT = 2.0
 _RETRY = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between attempts while the store is away
@@ -84,6 +92,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.sinks: list[Sink] = []
+        self._prepared = False
         self.epoch = 0
         self.last_trace_id: str | None = None
         self.local = threading.local()
@@ -106,6 +115,8 @@ class Recorder:
         self._start_lock = threading.Lock()
         self._write_lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._gather = 0.0  # seconds that the last batch waited for company
+        self._written = 0.0  # when it was written
         self._stop = False
         self._closed = False
         self._failures = 0
@@ -205,15 +216,31 @@ class Recorder:
             if self._thread is not None:
                 return
             config.fix_tracking_uri()
+            self.prepare()
             notebook.install()
             self._thread = threading.Thread(target=self._run, name="spanlog", daemon=True)
             contextvars.Context().run(self._thread.start)  # it belongs to no span
-            sigterm.handle(lambda: self.flush(_SIGTERM_WAIT))
+            sigterm.handle_in_worker(lambda: self.flush(_SIGTERM_WAIT))
             self._end_with_multiprocessing()
         except RuntimeError:  # the program is ending: `close` and `flush` write what is queued
             self._thread = None
         finally:
             self._start_lock.release()
+
+    def prepare(self) -> None:
+        """Import what the writer's thread needs, before there is one.
+
+        It takes some 0.3 seconds. What sets recording up calls it, so that no call waits for it.
+        """
+        if not (self.sinks or self._prepared):
+            self._prepared = True
+            try:
+                from spanlog import prices, store
+
+                prices.prepare()
+                store.prepare(config.tracking_uri)
+            except Exception as error:  # noqa: BLE001 - the guard
+                report(error, "preparing to record")
 
     def flush(self, timeout: float = 30.0) -> bool:
         """Wait until all that was recorded before is in the sinks, open spans too.
@@ -246,12 +273,19 @@ class Recorder:
                 self._bell.wait(self._until_open_is_due())
             self._idle = self._asleep = False
             if self._queue and not self._hurry:
-                self._bell.wait(_GATHER)
+                self._wait_for_company()
             self._hurry = False
             self._write_waiting()
+            self._written = time.monotonic()
             if self._failures:
                 self._bell.wait(_RETRY[min(self._failures, len(_RETRY)) - 1])
         self._idle = self._asleep = True
+
+    def _wait_for_company(self) -> None:
+        lately = time.monotonic() - self._written < _GATHER
+        self._gather = min(max(2 * self._gather, _GATHER_FIRST), _GATHER) if lately else 0.0
+        if self._gather:
+            self._bell.wait(self._gather)
 
     def _until_open_is_due(self) -> float | None:
         """Return in how many seconds an open span is to be written, None if there is none."""
@@ -388,9 +422,8 @@ class Recorder:
 
     def close(self) -> None:
         """Write all that is left, within a bounded time. What ends later is written at once."""
-        end = time.monotonic() + _EXIT_WAIT
-        while not self.flush(max(end - time.monotonic(), 0.0)) and time.monotonic() < end:
-            time.sleep(_RETRY[0])
+        with suppress(KeyboardInterrupt):  # whoever ends the program need not wait for this
+            self._flush_at_the_end()
         self._closed = True
         self._bell.ring()
         waiting = sum(not isinstance(item, _Mark) for item in list(self._queue))
@@ -403,14 +436,20 @@ class Recorder:
                 self.dropped_traces,
             )
 
+    def _flush_at_the_end(self) -> None:
+        began = time.monotonic()
+        while True:
+            bound = _AWAY_WAIT if self._failures else _EXIT_WAIT
+            left = began + bound - time.monotonic()
+            if left <= 0 or self.flush(left):
+                return
+            time.sleep(min(_RETRY[0], left))
+
     def before_fork(self) -> None:
         """Write what waits and end the thread: Python warns of a fork beside other threads."""
         thread = self._thread
         if thread is None or self._stop or thread is threading.current_thread():
             return
-        if not self.sinks:
-            # A child could never import what another thread was importing at the fork.
-            import spanlog.store.sql  # noqa: F401
         self.flush(_FORK_WAIT)
         self._stop = True
         self._bell.ring()

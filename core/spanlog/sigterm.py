@@ -1,6 +1,8 @@
-"""SIGTERM: what is left is written before it ends the program, where that is left to Python.
+"""A worker of `multiprocessing`, which SIGTERM ends: what is left is written before.
 
-A handler that the program has set, or sets later, is its own affair: it stays as it is.
+`Pool.terminate`, which every `with Pool()` ends with, sends it as soon as the results are there.
+Elsewhere SIGTERM is the program's own affair: a handler in Python would have to wait for whatever
+the main thread does in C, and all but the last few milliseconds is in the store anyway.
 """
 
 from __future__ import annotations
@@ -9,42 +11,71 @@ import os
 import signal
 import sys
 import threading
-import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-_PAUSE = 0.02  # seconds between reminders
-
+_libc: Any = None
 _flush: Callable[[], object] | None = None
-_waker: tuple[int, int] | None = None  # a pipe: Python writes to it which signals have come
+_pipe: tuple[int, int] | None = None  # Python writes to it which signals have come
 
 
-def handle(flush: Callable[[], object]) -> None:
-    """Call `flush` before SIGTERM ends the program; nothing outside the main thread can do that."""
-    global _flush
-    if threading.current_thread() is not threading.main_thread():
+def handle_in_worker(flush: Callable[[], object]) -> None:
+    """Call `flush` before SIGTERM ends this process, where it is a worker of `multiprocessing`.
+
+    Nothing is done where the program has a handler, or is told of signals, itself.
+    """
+    global _flush, _pipe, _libc
+    in_main = threading.current_thread() is threading.main_thread()
+    if not (in_main and _is_worker() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL):
         return
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        _flush = flush
-        signal.signal(signal.SIGTERM, _end)
-        if _is_worker():
-            _watch()
+    try:
+        import ctypes
+
+        _libc = ctypes.CDLL(None)
+    except (ImportError, TypeError):  # a Python without it; Windows, where no process is told
+        return
+    pipe = os.pipe()
+    os.set_blocking(pipe[1], False)
+    before = signal.set_wakeup_fd(pipe[1], warn_on_full_buffer=False)
+    if before != -1:
+        signal.set_wakeup_fd(before)
+        _close(pipe)
+        return
+    _flush, _pipe = flush, pipe
+    signal.signal(signal.SIGTERM, _end)
+    threading.Thread(target=_watch, args=pipe[:1], name="spanlog sigterm", daemon=True).start()
 
 
 def after_fork_in_child() -> None:
     """Leave the signal to Python again: there is nothing to write yet."""
-    global _waker
-    if _waker is not None:
-        if (now := signal.set_wakeup_fd(-1)) != _waker[1]:
+    global _pipe
+    if _pipe is not None:
+        if (now := signal.set_wakeup_fd(-1)) != _pipe[1]:
             signal.set_wakeup_fd(now)
-        for end in _waker:
-            os.close(end)
-        _waker = None
+        _close(_pipe)
+        _pipe = None
     if signal.getsignal(signal.SIGTERM) is _end:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _is_worker() -> bool:
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
+
+
+def _close(pipe: tuple[int, int]) -> None:
+    for end in pipe:
+        os.close(end)
+
+
+def _watch(reader: int) -> None:
+    """End the process from this thread: the main one may be waiting in C, or for a lock."""
+    while signals := os.read(reader, 64):
+        if signal.SIGTERM in signals and signal.getsignal(signal.SIGTERM) is _end:
+            _end(signal.SIGTERM, None)
 
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as Python calls it
@@ -53,41 +84,5 @@ def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as Pyt
     if flush is None:  # it is under way
         return
     flush()
-    signal.signal(number, signal.SIG_DFL)
+    _libc.signal(number, 0)  # the default; Python's own way is for the main thread only
     os.kill(os.getpid(), number)
-
-
-def _is_worker() -> bool:
-    """Say whether this is a child of `multiprocessing`, which ends its workers by SIGTERM."""
-    process = sys.modules.get("multiprocessing.process")
-    return process is not None and process.parent_process() is not None
-
-
-def _watch() -> None:
-    """See to it that the handler is called.
-
-    Python calls it in the main thread. A signal that comes just before that begins to wait for a
-    lock does not interrupt it, and whoever has sent it may wait for ever.
-    """
-    global _waker
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    if before != -1:  # the program has a use for it
-        signal.set_wakeup_fd(before)
-        os.close(reader)
-        os.close(writer)
-        return
-    _waker = reader, writer
-    threading.Thread(target=_remind, args=(reader,), name="spanlog sigterm", daemon=True).start()
-
-
-def _remind(reader: int) -> None:
-    main = threading.main_thread().ident
-    assert main is not None
-    while signals := os.read(reader, 64):
-        while signal.SIGTERM in signals and _flush is not None:
-            time.sleep(_PAUSE)
-            if signal.getsignal(signal.SIGTERM) is not _end:
-                break
-            signal.pthread_kill(main, signal.SIGTERM)

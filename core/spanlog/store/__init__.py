@@ -20,6 +20,18 @@ class StoreError(Unavailable):
     """A store cannot be opened or read; the message says what to do."""
 
 
+def prepare(uri: str) -> None:
+    """Import what it takes to open a store and to write to it.
+
+    Args:
+        uri: A path of a SQLite file, or a database URL.
+    """
+    from spanlog.store import database, sql
+
+    assert sql
+    database.import_driver(config.database_url(uri))
+
+
 def current_store() -> SqlStore:
     """Return the store that traces go to and are read from; the first call opens it.
 

@@ -140,6 +140,12 @@ class _Gate:
             self._changed.notify_all()
 
 
+def import_driver(url: str) -> None:
+    """Import what speaks to a database; where it is missing, opening the database says so."""
+    with suppress(ImportError, exc.ArgumentError, exc.NoSuchModuleError):
+        sa.make_url(url).get_dialect().import_dbapi()
+
+
 def exists(url: str) -> bool:
     """Say whether there is a store at a database URL.
 
