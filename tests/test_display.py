@@ -371,6 +371,17 @@ def test_an_error_is_in_plain_sight_and_its_stack_inside():
     assert 'raise ConnectionError("refused' in shown.text
 
 
+def test_a_note_stands_beside_its_span():
+    with spanlog.start_span("ask", attributes={"spanlog.note": "asks: <b>sure?\nreally"}) as span:
+        spanlog.start_span_no_context("other", parent_span=span, attributes={"spanlog.note": 1})
+    trace = spanlog.get_trace(span.trace_id)
+    assert trace.data.spans[0].note == "asks: <b>sure?\nreally"
+    assert trace.data.spans[1].note is None
+    assert str(trace).count("asks: <b>sure? really") == 1
+    assert page(trace).count("span", "note") == 1
+    assert "asks: <b>sure? really" in page(trace).text
+
+
 def test_a_long_value_is_cut_and_says_by_how_much():
     source = html.render(record(outputs="x" * 100_000))
     assert "x" * 2_000 + "<" in source

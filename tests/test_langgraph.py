@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import importlib.util
 import operator
 import re
 import sys
 import textwrap
+import weakref
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
+import orjson
 import pytest
 import spanlog
 from frameworks import RESOLVERS, clean, outline
@@ -219,10 +222,84 @@ def test_an_interrupt_and_its_answer_are_no_errors_and_one_session(
             Echo CHAT_MODEL
             mine UNKNOWN
     """)
-    (event,) = asked.data.spans[1].events
+    root, node = asked.data.spans
+    (event,) = node.events
     assert (event.name, "sure?" in str(event.attributes)) == ("GraphInterrupt", True)
+    assert [one["value"] for one in node.outputs["__interrupt__"]] == ["sure?"]
+    assert root.outputs["__interrupt__"] == node.outputs["__interrupt__"]
+    assert (root.note, node.note) == (None, "asks: sure?")
+    assert answered.data.spans[0].inputs == {"resume": "yes"}
+    assert (asked.info.request_preview, asked.info.response_preview) == ("?", "sure?")
+    assert answered.info.request_preview == "yes"
+    assert "asks: sure?" in str(asked)
+    assert "answers: yes" in str(answered)
     assert [one.info.trace_metadata["mlflow.trace.session"] for one in traces()] == ["t-1"] * 2
     assert [one.info.state.value for one in traces()] == ["OK", "OK"]
+
+
+@pytest.mark.parametrize("answer", [False, {"decisions": [{"type": "approve"}]}], ids=str)
+def test_what_a_graph_below_asks_shows_where_it_is_asked_and_in_the_previews(
+    traces: Callable[[], list[Trace]], answer: Any
+) -> None:
+    if not NEW:
+        pytest.skip("this version has no interrupts of that kind")
+    from langgraph.types import Command, interrupt
+
+    def ask(state: State) -> Any:
+        return {"said": [repr(interrupt({"files": ["a", "b"]}))]}
+
+    inner = StateGraph(State)
+    inner.add_node("ask", ask)
+    inner.set_entry_point("ask")
+    graph = StateGraph(State)
+    graph.add_node("below", inner.compile())
+    graph.set_entry_point("below")
+    made = graph.compile(checkpointer=MemorySaver())
+    for given in (ASKED, Command(resume=answer)):
+        for _ in made.stream(given, {"configurable": {"thread_id": "t-1"}}):
+            pass
+    asked, answered = traces()
+    notes = {span.name: span.note for span in asked.data.spans if span.note}
+    assert notes == {"ask": 'asks: {"files":["a","b"]}'}
+    assert asked.info.response_preview == '{"files":["a","b"]}'
+    words = orjson.dumps(answer).decode()
+    assert answered.info.request_preview == words
+    assert answered.data.spans[0].note == f"answers: {words}"
+    assert answered.data.spans[0].inputs == {"resume": answer}
+    assert repr(answer) in str(answered.data.spans[0].outputs)
+
+
+@pytest.mark.parametrize("way", ["interrupt", "error"])
+async def test_what_a_run_was_left_with_is_let_go_of_as_without_tracing(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not NEW or sys.version_info < (3, 11):
+        pytest.skip("this version has no interrupts of that kind")
+    from langgraph.types import interrupt
+
+    monkeypatch.setattr("spanlog.recorder._GATHER_FIRST", 60.0)  # the writer does not come
+    monkeypatch.setattr("spanlog.recorder._GATHER", 60.0)
+    left: list[Any] = []
+
+    class Large:
+        """What a node has in a variable."""
+
+    async def ask(state: State) -> Any:
+        large = Large()
+        left.append(weakref.ref(large))
+        if way == "error":
+            raise ValueError("no")
+        return {"said": [interrupt("sure?")]}
+
+    graph = StateGraph(State)
+    graph.add_node("ask", ask)
+    graph.set_entry_point("ask")
+    made = graph.compile(checkpointer=MemorySaver())
+    for n in range(3):
+        with contextlib.suppress(ValueError):
+            await made.ainvoke(ASKED, {"configurable": {"thread_id": str(n)}})
+    gc.collect()
+    assert [ref() for ref in left] == [None] * 3
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["sync", "async"])

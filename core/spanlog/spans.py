@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from spanlog.store.tally import Tally
 
 _OURS = str(Path(__file__).parent) + os.sep
+# The attribute whose text a tree shows beside the name of a span.
+NOTE = "spanlog.note"
+
 _SCALARS = (str, int, float, bool, type(None))
 
 
@@ -212,6 +215,13 @@ class Span:
         self.settle()
         get = self._attributes.get
         return get("gen_ai.response.model") or get("gen_ai.request.model")
+
+    @property
+    def note(self) -> str | None:
+        """What a tree shows of it beside its name: what is asked of someone who is waited for."""
+        self.settle()
+        found = self._attributes.get(NOTE)
+        return found if isinstance(found, str) else None
 
     @property
     def chat_messages(self) -> list[ChatMessage]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from spanlog.capture import capture
 from spanlog.entities import SpanType
 
 from spanlog_integrations import _chat
@@ -116,6 +117,10 @@ class _Pieces:
             return _prompt(value)
         if "Send" in kinds:
             return {"node": value.node, "arg": self.plain(value.arg)}
+        if "Command" in kinds:
+            held = {field.name: getattr(value, field.name) for field in fields(value)}
+            said = {name: part for name, part in held.items() if part is not None and part != ()}
+            return {name: self.plain(part) for name, part in said.items()}
         if is_dataclass(value) and not isinstance(value, type):
             return {f.name: self.plain(getattr(value, f.name)) for f in fields(value)}
         return value
@@ -167,6 +172,29 @@ def session(metadata: Mapping[str, Any] | None, config: Any) -> str | None:
             if isinstance(found := held.get(name), (str, int)):
                 return str(found)
     return None
+
+
+def asks(error: BaseException) -> list[Any]:
+    """Return what an interrupt of LangGraph asks someone, of any other error nothing."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    interrupts = error.args[0] if "GraphInterrupt" in kinds and error.args else ()
+    return [plain(one) for one in interrupts] if isinstance(interrupts, (list, tuple)) else []
+
+
+def asked(interrupts: Sequence[Any]) -> str:
+    """Return in words what interrupts ask."""
+    values = [one.get("value", one) if isinstance(one, Mapping) else one for one in interrupts]
+    return "\n".join(map(_words, values))
+
+
+def answered(inputs: Any) -> str | None:
+    """Return in words what is answered to an interrupt, where that is what a graph is given."""
+    resume = getattr(inputs, "resume", None) if type(inputs).__name__ == "Command" else None
+    return None if resume is None else _words(plain(resume))
+
+
+def _words(value: Any) -> str:
+    return value if isinstance(value, str) else capture(value).decode()
 
 
 def step(span: LiveSpan, metadata: Mapping[str, Any] | None) -> None:

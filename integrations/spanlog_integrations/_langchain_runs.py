@@ -22,7 +22,7 @@ from spanlog.entities import SpanEvent, SpanType
 from spanlog.patching import Call, Wrapper
 from spanlog.recorder import recorder
 from spanlog.safety import guarded
-from spanlog.spans import LiveSpan, NoOpSpan
+from spanlog.spans import NOTE, LiveSpan, NoOpSpan
 from spanlog.streams import Stepped
 
 from spanlog_integrations import _langchain_data as data
@@ -43,6 +43,8 @@ _HIDDEN = "langsmith:hidden"
 _INTERNAL = ("ChannelWrite<", "__start__")
 # What LangGraph raises to leave a node: for an interrupt, to go on in the graph above.
 _LEAVES = "GraphBubbleUp"
+# Where a graph's result tells what its interrupts ask.
+_INTERRUPT = "__interrupt__"
 
 
 class Body:
@@ -132,14 +134,16 @@ class Run:
         span: Its span; that of the run around it where it is hidden.
         hidden: It has no span of its own.
         tokens: What a model has said so far, where it streams.
+        asks: What interrupts have asked in it.
     """
 
-    __slots__ = ("_error", "hidden", "span", "tokens")
+    __slots__ = ("_error", "asks", "hidden", "span", "tokens")
 
     def __init__(self, span: LiveSpan, *, hidden: bool = False) -> None:
         self.span = span
         self.hidden = hidden
         self.tokens: list[str] = []
+        self.asks: list[Any] = []
         self._error: BaseException | None = None
 
     def inputs(self, told: Mapping[str, Any]) -> None:
@@ -148,13 +152,36 @@ class Run:
             self.span.set_inputs(data.plain(told["inputs"]))
 
     def outputs(self, outputs: Any) -> None:
-        """Record what came out."""
-        if not self.hidden:
-            self.span.set_outputs(data.plain(outputs))
+        """Record what came out; of a run that waits for an answer, with what it asks."""
+        if self.hidden:
+            return
+        made = data.plain(outputs)
+        if self.asks:
+            made = {**made, _INTERRUPT: self.asks} if isinstance(made, dict) else made
+            self._previews()
+        self.span.set_outputs(made)
 
     def fail(self, error: BaseException) -> None:
         """Have the span end with an error, unless it is a way to leave that is none."""
-        self._error = error
+        if not any(kind.__name__ == _LEAVES for kind in type(error).__mro__):
+            self._error = error
+        elif not self.hidden:
+            self._leave(error)
+
+    def _leave(self, error: BaseException) -> None:
+        """Record why a run has left its node: as to wait for someone to answer."""
+        self.span.add_event(SpanEvent(type(error).__name__, {"data": data.plain(error.args)}))
+        if asked := data.asks(error):
+            if not self.asks:  # else it is asked in a run below
+                self.span.set_attribute(NOTE, f"asks: {data.asked(asked)}")
+            self.asks = asked
+            self.span.set_outputs({_INTERRUPT: asked})
+            self._previews()
+
+    def _previews(self) -> None:
+        trace = self.span.trace
+        if self.span.parent_id is None and trace.response_preview is None:
+            trace.response_preview = data.asked(self.asks)
 
     def end(self) -> None:
         """End the span; of a model that streamed, with what it has said so far."""
@@ -165,8 +192,6 @@ class Run:
             span.keep_outputs(capture({"choices": [data.choice(said, span.span_type)]}))
         if isinstance(error, GeneratorExit):
             span.put_off(_was_stopped)
-        elif error is not None and any(kind.__name__ == _LEAVES for kind in type(error).__mro__):
-            span.put_off(lambda span: _has_left(span, error))
         elif error is not None:
             span.set_status("ERROR")
             span.record_exception(error)
@@ -223,6 +248,10 @@ class Runs:
         kind = _CHAINS.get(told.get("run_type") or name, SpanType.CHAIN)
         if (span := self._begin(run_id, name, kind, inputs, told)) is not None:
             data.step(span, told.get("metadata"))
+            if (answer := data.answered(inputs)) is not None:
+                span.set_attribute(NOTE, f"answers: {answer}")
+                if span.parent_id is None:
+                    span.trace.request_preview = answer
 
     @guarded
     def on_chat_model_start(
@@ -351,9 +380,12 @@ class Runs:
     @guarded
     def on_chain_error(self, error: BaseException, *, run_id: Any, **told: Any) -> None:
         """End a run that failed, or that its consumer or the graph has left."""
+        around = self.open.get(told.get("parent_run_id"))
         with self._ending(run_id) as run:
             run.fail(error)
             run.inputs(told)
+        if around is not None:
+            around.asks = [*around.asks, *(one for one in run.asks if one not in around.asks)]
 
     on_tool_error = on_retriever_error = on_chain_error
 
@@ -389,12 +421,6 @@ def _secrets(error: BaseException) -> list[str]:
 
 def _was_stopped(span: LiveSpan) -> None:
     span.set_attribute("spanlog.stream.completed", False)
-
-
-def _has_left(span: LiveSpan, error: BaseException) -> None:
-    """Record why a run has left its node: as to wait for someone to answer."""
-    told = {"data": data.plain(error.args)}
-    span.add_event(SpanEvent(type(error).__name__, told, span.end_time_ns or 0))
 
 
 def _name(serialized: Any, name: Any, otherwise: str) -> str:

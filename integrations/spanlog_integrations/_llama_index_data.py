@@ -335,19 +335,22 @@ def _provider(kind: type) -> str | None:
     return name and _PROVIDERS.get(name, name)
 
 
-def response(span: LiveSpan, raws: Sequence[Any], more: Mapping[str, Any]) -> None:
+def response(span: LiveSpan, raw: bytes, more: bytes) -> None:
     """Record what a reply says of itself, and its usage.
 
     Args:
         span: The model's span.
-        raws: The provider's own reply; of a stream the last pieces of it.
-        more: What LlamaIndex has read out of it.
+        raw: The provider's own reply, as JSON.
+        more: What LlamaIndex has read out of it, as JSON.
     """
+    _response(span, [orjson.loads(raw)], orjson.loads(more))
+
+
+def _response(span: LiveSpan, raws: Sequence[Any], more: Mapping[str, Any]) -> None:
     reply: Json = {}
     for raw in raws:
-        known = orjson.loads(wire(raw)) if raw is not None else None
-        if isinstance(known, dict):
-            reply.update({k: v for k, v in known.items() if v not in (None, "", [])})
+        if isinstance(raw, dict):
+            reply.update({k: v for k, v in raw.items() if v not in (None, "", [])})
     usage = reply.pop("usage", None)
     if not all(isinstance(choice, dict) for choice in reply.get("choices") or ()):
         del reply["choices"]
@@ -394,7 +397,8 @@ class Replies:
             told = any(delta is not None for delta in deltas)
             said = "".join(delta or "" for delta in deltas) if told else None
             span.set_outputs(replied(self._last, said))
-            response(span, self._raws, getattr(self._last, "additional_kwargs", None) or {})
+            raws = [orjson.loads(wire(raw)) for raw in self._raws]
+            _response(span, raws, getattr(self._last, "additional_kwargs", None) or {})
 
 
 def streamed(span: LiveSpan, count: int, stopped: bool) -> None:

@@ -11,7 +11,7 @@ import weakref
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from spanlog.capture import capture
+from spanlog.capture import capture, wire
 from spanlog.context import CURRENT, carry, current_span, recording
 from spanlog.decorator import drive
 from spanlog.entities import SpanType
@@ -327,7 +327,8 @@ def _answered(span: _Span, result: Any) -> None:
     span.keep_outputs(capture((_vectors if embeds else _plain)(result)))
     if span.span_type in _MODELS:
         raw, more = getattr(result, "raw", None), getattr(result, "additional_kwargs", None)
-        span.put_off(lambda span: data.response(span, [raw], more or {}))
+        held = wire(raw), capture(more or {})  # as they are now; what is put off holds no more
+        span.put_off(lambda span: data.response(span, *held))
     span.by = None
 
 

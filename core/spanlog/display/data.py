@@ -108,6 +108,7 @@ def outline(trace: Trace) -> Json:
                 "end": None if row.span.end_time_ns is None else row.span.end_time_ns - begin,
                 **_told(
                     error=_short(row.error),
+                    note=_short(row.note),
                     orphan=row.orphan,
                     doubled=row.doubled,
                     model=row.span.model,

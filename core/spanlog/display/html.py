@@ -106,7 +106,10 @@ class _Page:
         name = f"<b>{escape(_short(row.name))}</b>"
         name += f" <em>{escape(row.kind)}</em>" if row.kind else ""
         name += " <small>parent missing</small>" if row.orphan else ""
-        why = f' <span class="why">{escape(_short(error))}</span>' if error else ""
+        told = ((row.note, "note"), (error, "why"))
+        why = "".join(
+            f' <span class="{c}">{escape(_short(text))}</span>' for text, c in told if text
+        )
         state = " failed" if error else "" if span.end_time_ns else " open"
         return (
             f'<li style="--d:{min(row.depth, _INDENTED)}"><details '

@@ -73,6 +73,11 @@ class Row:
         return tokens(self.span.usage)
 
     @property
+    def note(self) -> str:
+        """What is noted of it, on one line."""
+        return one_line(self.span.note or "")
+
+    @property
     def error(self) -> str:
         """Why it failed, on one line; empty if it did not fail."""
         status = self.span.status

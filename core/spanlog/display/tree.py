@@ -99,7 +99,8 @@ def _deep(row: Row) -> str:
 
 def _note(row: Row) -> str:
     error = f"✗ {row.error}" if row.error else ""
-    return "  ".join(filter(None, [row.tokens, "(parent missing)" if row.orphan else "", error]))
+    orphan = "(parent missing)" if row.orphan else ""
+    return "  ".join(filter(None, [row.tokens, orphan, row.note, error]))
 
 
 def _width(text: str) -> int:

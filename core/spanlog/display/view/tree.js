@@ -105,7 +105,7 @@ export class Tree {
         "aria-expanded": inner ? String(!closed) : null,
         "data-index": index,
         style: { top: `${place * ROW}px`, "--x": `${Math.min(span.depth, DEEPEST) * INDENT}px` },
-        title: [span.name, span.type, span.error].filter(Boolean).join("\n"),
+        title: [span.name, span.type, span.note, span.error].filter(Boolean).join("\n"),
       },
       h(
         "span",
@@ -115,6 +115,7 @@ export class Tree {
         h("b", {}, span.name),
         closed && h("small", { class: "count" }, span.doubled ? `+${inner} layer${inner > 1 ? "s" : ""}` : `+${inner}`),
         span.orphan && h("small", { class: "orphan" }, "parent missing"),
+        span.note && h("span", { class: "note" }, span.note),
         span.error && h("span", { class: "why" }, span.error),
       ),
       h("span", { class: "tokens", title: tokens(span.usage) }, tokensShort(span.usage)),
