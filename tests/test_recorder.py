@@ -363,18 +363,43 @@ def test_a_recorder_that_recorded_nothing_has_no_thread() -> None:
     assert fresh._thread is None
 
 
-@pytest.mark.parametrize("value", ["many", "-1", "nan", "inf"])
-def test_a_setting_that_is_no_number_is_one_clear_error(value: str) -> None:
+SETTINGS = {
+    "SPANLOG_QUEUE_SPANS": "50000",
+    "SPANLOG_QUEUE_MB": "512",
+    "SPANLOG_QUEUE_WAIT": "0",
+    "SPANLOG_ATTACHMENT_KB": "4",
+    "SPANLOG_SEARCH_SECONDS": "10",
+}
+
+
+@pytest.mark.parametrize(
+    "value", ["1GB", "-1", "nan", "inf", "1e400", "1e305", "9" * 5000, "\u0663"]
+)
+def test_a_setting_that_is_no_number_is_one_warning_and_the_default(
+    tmp_path: Path, value: str
+) -> None:
+    code = """
+import spanlog
+spanlog.autolog()
+with spanlog.start_span("a"):
+    pass
+assert spanlog.flush()
+print(*(getattr(spanlog.config, name) for name in ("queue_spans", "queue_bytes", "search_seconds")))
+"""
     done = subprocess.run(
-        [sys.executable, "-c", "from spanlog import trace"],
-        env={"SPANLOG_QUEUE_SPANS": value},
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path), "LANG": "C.UTF-8", **dict.fromkeys(SETTINGS, value)},
         capture_output=True,
         text=True,
     )
-    last = done.stderr.strip().splitlines()[-1]
-    assert (
-        last == f"ValueError: SPANLOG_QUEUE_SPANS must be a number, not below 0, but is {value!r}"
-    )
+    assert done.returncode == 0, done.stderr
+    if value != "\u0663":  # which is a three to Python
+        assert done.stdout == "50000 512000000 10\n"
+        assert done.stderr.splitlines() == [
+            f"spanlog: {name} is {value!r}, not a number from 0 on; {default} is used"
+            for name, default in SETTINGS.items()
+        ]
 
 
 def test_what_is_put_off_waits_until_the_span_has_ended() -> None:

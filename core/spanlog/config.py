@@ -6,6 +6,9 @@
 `SPANLOG_QUEUE_MB`        how many megabytes of inputs and outputs may wait to be written (512)
 `SPANLOG_QUEUE_WAIT`      how many seconds a call may wait for room when the queue is full (0)
 `SPANLOG_ATTACHMENT_KB`   how many kilobytes of binary content stay inside inputs and outputs (4)
+`SPANLOG_SEARCH_SECONDS`  how long a search may take (10; 0: as long as it likes)
+
+What is no number is one warning, and the default is used.
 """
 
 from __future__ import annotations
@@ -15,29 +18,31 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from spanlog.safety import warn_once
+
 DEFAULT_EXPERIMENT = "Default"
 
 experiment: str = os.environ.get("SPANLOG_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
 tracking_uri: str = os.environ.get("SPANLOG_TRACKING_URI") or "spanlog.db"
 
 
-def _number(name: str, default: float) -> float:
+def _number(name: str, default: float, most: float = 1e12) -> float:
+    """Return what a variable says; where that is no number, one warning says what is used."""
     text = os.environ.get(name)
     if not text:
         return default
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number < math.inf:
-        raise ValueError(f"{name} must be a number, not below 0, but is {text!r}")
-    return number
+    with suppress(ValueError):
+        if 0 <= (number := float(text)) <= most:
+            return number
+    warn_once(name, "spanlog: %s is %r, not a number from 0 on; %g is used", name, text, default)
+    return default
 
 
 queue_spans = int(_number("SPANLOG_QUEUE_SPANS", 50_000))
 queue_bytes = int(_number("SPANLOG_QUEUE_MB", 512) * 1_000_000)
 queue_wait = _number("SPANLOG_QUEUE_WAIT", 0)
 attachment_bytes = int(_number("SPANLOG_ATTACHMENT_KB", 4) * 1_000)
+search_seconds = _number("SPANLOG_SEARCH_SECONDS", 10) or math.inf
 
 
 def fix_tracking_uri() -> None:

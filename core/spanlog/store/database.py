@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
-from spanlog.store import StoreError
+from spanlog.store import StoreError, limits
 from spanlog.store.migrations import prepare
 from spanlog.store.schema import schema_version
 
@@ -57,6 +57,7 @@ class Database:
             in_file = self.engine.dialect.name == "sqlite" and not self._in_memory
             self._path = parsed.database if in_file else None
             _configure(self.engine)
+            limits.install(self.engine)
             with self.transaction():
                 pass
         except Exception as error:
@@ -259,14 +260,8 @@ def _configure_sqlite(engine: sa.Engine) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA case_sensitive_like=ON")
-        # SQLite's own knows no letters but those of English; ILIKE is LIKE of lower letters.
-        connection.create_function("lower", 1, _lower, deterministic=True)
 
     @event.listens_for(engine, "begin")
     def begun(connection: sa.Connection) -> None:
         reads = connection.get_execution_options().get("spanlog") == "reads"
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
-
-
-def _lower(text: object) -> str | None:
-    return None if text is None else str(text).lower()

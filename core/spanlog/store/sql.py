@@ -22,7 +22,7 @@ from spanlog.entities import (
     TraceState,
 )
 from spanlog.recorder import Unavailable
-from spanlog.store import StoreError, assessed, figures, fulltext, golden, statistics
+from spanlog.store import StoreError, assessed, figures, fulltext, golden, limits, statistics
 from spanlog.store.bundles import Bundle
 from spanlog.store.database import Database, is_poison
 from spanlog.store.dialects import unindexed
@@ -111,10 +111,21 @@ class SqlStore:
 
     @contextmanager
     def _search(self) -> Generator[sa.Connection]:
-        """Read one consistent state as a filter says, which a database may not understand."""
+        """Read one consistent state."""
+        with self._transaction(reads=True) as connection, self._finding(connection):
+            yield connection
+
+    @contextmanager
+    def _finding(self, connection: sa.Connection) -> Generator[None]:
+        """Ask for what fits a filter, which may take long, or a database not understand.
+
+        Raises:
+            FilterError: It does not.
+            SearchTimeoutError: It takes longer than it may.
+        """
         try:
-            with self._transaction(reads=True) as connection:
-                yield connection
+            with limits.search(connection):
+                yield
         except exc.DataError as error:  # regular expressions are of each database's own kind
             raise FilterError(f"{self.name} cannot search for this: {error.orig}") from error
 
@@ -471,8 +482,9 @@ class SqlStore:
         """
         query = order.apply(sa.select(traces), page_token)
         self._note_interrupted()
-        with self._search() as connection:
-            page, token = _page(connection, query, experiment_ids, where, order, max_results)
+        with self._transaction(reads=True) as connection:
+            with self._finding(connection):
+                page, token = _page(connection, query, experiment_ids, where, order, max_results)
             return PagedList(self._load(connection, page, include_spans=include_spans), token)
 
     def sessions(
@@ -493,13 +505,12 @@ class SqlStore:
         each = each.where(of_session).group_by(session.c.value)
         self._note_interrupted()
         found: dict[str, list[Trace]] = {}
-        with self._search() as connection:
-            of = each.where(_fits(connection, experiment_ids, where)).subquery().c
-            order = latest_first(of.latest, of.name)
-            query = order.apply(sa.select(of.name), page_token)
-            if max_results is not None:
-                query = query.limit(max_results + 1)
-            rows = connection.execute(query).mappings().all()
+        with self._transaction(reads=True) as connection:
+            with self._finding(connection):
+                of = each.where(_fits(connection, experiment_ids, where)).subquery().c
+                order = latest_first(of.latest, of.name)
+                query = order.apply(sa.select(of.name), page_token)
+                rows = _rows(connection, query, None if max_results is None else max_results + 1)
             page, token = _cut(rows, order, max_results)
             names = [row["name"] for row in page]
             for chunk in _chunks(names):
@@ -646,18 +657,23 @@ def _page(
 ) -> tuple[Sequence[Any], str | None]:
     """Return the first rows of a query in order, of those that fit, and the token of the next."""
     rows: Sequence[Any] = ()
-    if size is not None:
-        query = query.limit(size + 1)  # one more tells whether there is a next page
-        if where.unaided is not None and size < _NEXT:
-            next_ = query.where(_in_experiments(experiment_ids)).limit(_NEXT)
-            keys = list(query.selected_columns[0].table.primary_key)
-            near = sa.tuple_(*keys).in_(next_.with_only_columns(*keys))
-            # Words that many have are soon met; to ask the index for all of them takes longer.
-            rows = connection.execute(query.where(near, where.unaided)).mappings().all()
+    limit = None if size is None else size + 1  # one more tells whether there is a next page
+    if size is not None and size < _NEXT and where.unaided is not None:
+        next_ = query.where(_in_experiments(experiment_ids)).limit(_NEXT)
+        keys = list(query.selected_columns[0].table.primary_key)
+        near = sa.tuple_(*keys).in_(next_.with_only_columns(*keys))
+        # Words that many have are soon met; to ask the index for all of them takes longer.
+        rows = _rows(connection, query.where(near, where.unaided), limit)
     if size is None or len(rows) <= size:
-        query = query.where(_fits(connection, experiment_ids, where))
-        rows = connection.execute(query).mappings().all()
+        rows = _rows(connection, query.where(_fits(connection, experiment_ids, where)), limit)
     return _cut(rows, order, size)
+
+
+def _rows(connection: sa.Connection, query: sa.Select[Any], limit: int | None) -> Sequence[Any]:
+    """Return the rows of a query, at most so many."""
+    if limit is None:
+        return [row._mapping for row in limits.stream(connection, query)]
+    return connection.execute(query.limit(limit)).mappings().all()
 
 
 def _cut(rows: Sequence[Any], order: Order, size: int | None) -> tuple[Sequence[Any], str | None]:

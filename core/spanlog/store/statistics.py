@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import sqlalchemy as sa
 
+from spanlog.store import limits
 from spanlog.store.schema import spans, traces
 from spanlog.usage import ATTRIBUTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_AT_ONCE = 1_000
 
 
 class SpanFigures(NamedTuple):
@@ -58,8 +57,7 @@ def by_trace(connection: sa.Connection, *fits: Any) -> Iterator[Iterator[SpanFig
         .where(*fits)
         .order_by(traces.c.trace_id)
     )
-    found = connection.execute(query, execution_options={"yield_per": _AT_ONCE})
-    for _, rows in groupby(found, itemgetter(0)):
+    for _, rows in groupby(limits.stream(connection, query), itemgetter(0)):
         yield cast("Iterator[SpanFigures]", rows)
 
 

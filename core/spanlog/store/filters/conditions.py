@@ -18,7 +18,7 @@ import orjson
 import sqlalchemy as sa
 
 from spanlog.store import fulltext
-from spanlog.store.dialects import unindexed, with_cases
+from spanlog.store.dialects import ByDialect, unindexed, with_cases
 from spanlog.store.filters import tree
 from spanlog.store.filters.errors import FilterError, misread
 from spanlog.store.filters.fields import Field, find
@@ -39,6 +39,7 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
 }
 _PATTERNS = ("LIKE", "ILIKE", "RLIKE")
+_LONGEST_PATTERN = 1_000  # characters: a long one takes long to be read, too
 
 
 @dataclass(frozen=True)
@@ -227,11 +228,10 @@ class _Compiler:
 
     def _matches(self, comparison: Comparison, value: Any, pattern: str) -> Any:
         if comparison.operator == "RLIKE":
-            try:
-                re.compile(pattern)
-            except (re.error, OverflowError, RecursionError) as error:
-                self._complain(f"not a regular expression: {error}", comparison.values[0].start)
-            return value.regexp_match(pattern)
+            if problem := _problem(pattern):
+                self._complain(problem, comparison.values[0].start)
+            sqlite = sa.func.spanlog_rlike(pattern, value)
+            return ByDialect(sqlite, value.regexp_match(pattern))
         like = value.like if comparison.operator == "LIKE" else with_cases(value).ilike
         return like(pattern.replace("\\", "\\\\"), escape="\\")
 
@@ -257,6 +257,17 @@ class _Compiler:
         of_trace = found.rows is None
         test = _exists(rows, test) if of_trace else sa.func.coalesce(test, sa.false())
         return sa.not_(test) if name.negated != (symbol == "IS NULL") else test
+
+
+def _problem(pattern: str) -> str | None:
+    """Say what is wrong with a regular expression."""
+    if len(pattern) > _LONGEST_PATTERN:
+        return f"a regular expression has at most {_LONGEST_PATTERN:,} characters"
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        return f"not a regular expression: {error}"
+    return None
 
 
 def _exists(rows: Any, *conditions: Any) -> Any:
