@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from spanlog import feedback, fluent, search
 from spanlog.context import current_span
+from spanlog.recorder import recorder
 from spanlog.spans import LiveSpan, NoOpSpan, SpanStatus, SpanStatusCode
 
 if TYPE_CHECKING:
@@ -258,6 +259,8 @@ def _off(trace_id: str, span_id: str | None = None) -> bool:
 
 def _one(trace_id: str | None, request_id: str | None) -> str:
     found = trace_id or request_id
-    if not found:
-        raise ValueError("give trace_id")
-    return found
+    if found:
+        return found
+    if recorder.is_left_out(None):
+        return NoOpSpan.NO_TRACE
+    raise ValueError("give trace_id")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 def log_assessment(trace_id: str, assessment: Assessment) -> Assessment:
     """Add a `Feedback` or an `Expectation` to a trace.
 
+    Of a trace that is not recorded, as while tracing is off, nothing is kept.
+
     Returns:
         The assessment as it is kept, with its id.
 
@@ -32,8 +34,11 @@ def log_assessment(trace_id: str, assessment: Assessment) -> Assessment:
     """
     if type(assessment) is Assessment or not isinstance(assessment, Assessment):
         raise TypeError("assessment must be a Feedback or an Expectation")
+    said = replace(assessment, trace_id=trace_id)
+    if recorder.is_left_out(trace_id):
+        return said
     recorder.flush()
-    return current_store().assess(replace(assessment, trace_id=trace_id))
+    return current_store().assess(said)
 
 
 def log_feedback(
@@ -121,6 +126,8 @@ def update_assessment(trace_id: str, assessment_id: str, assessment: Assessment)
         StoreError: There is none with that id.
         ValueError: It would be of another kind.
     """
+    if recorder.is_left_out(trace_id):
+        return replace(assessment, trace_id=trace_id)
     before = get_assessment(trace_id, assessment_id)
     if before.kind != assessment.kind:
         raise ValueError(f"{assessment_id} is {before.kind}, and cannot become {assessment.kind}")
@@ -153,18 +160,19 @@ def override_feedback(
         StoreError: There is none with that id.
         ValueError: It is an expectation.
     """
-    before = get_assessment(trace_id, assessment_id)
-    if before.kind != Feedback.kind:
-        raise ValueError(f"{assessment_id} is {before.kind}, which is not overridden but updated")
     after = Feedback(
-        before.name,
-        value,
+        value=value,
         source=source,  # type: ignore[arg-type]  # None becomes the default
         metadata=dict(metadata or {}),
-        span_id=before.span_id,
         rationale=rationale,
         overrides=assessment_id,
     )
+    if not recorder.is_left_out(trace_id):
+        before = get_assessment(trace_id, assessment_id)
+        if before.kind != Feedback.kind:
+            kind = before.kind
+            raise ValueError(f"{assessment_id} is {kind}, which is not overridden but updated")
+        after = replace(after, name=before.name, span_id=before.span_id)
     return log_assessment(trace_id, after)
 
 
@@ -174,4 +182,5 @@ def delete_assessment(trace_id: str, assessment_id: str) -> None:
     Raises:
         StoreError: There is none with that id.
     """
-    current_store().unassess(get_assessment(trace_id, assessment_id))
+    if not recorder.is_left_out(trace_id):
+        current_store().unassess(get_assessment(trace_id, assessment_id))

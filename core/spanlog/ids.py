@@ -6,6 +6,9 @@ import os
 import random
 import time
 
+# The trace id of spans that are not recorded.
+NO_TRACE = "SPANLOG_NO_OP_SPAN_TRACE_ID"
+
 _random = random.Random()  # noqa: S311 - ids need to be unique, not secret
 
 

@@ -25,7 +25,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from spanlog import config, sigterm
+from spanlog.context import recording
 from spanlog.display import notebook
+from spanlog.ids import NO_TRACE
 from spanlog.safety import logger, report, warn_once
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ _GATHER_FIRST = 0.002
 _SHOW_OPEN_AFTER = 1.0  # seconds
 _BATCH = 5_000
 _BATCH_BYTES = 32_000_000
+_LEFT_OUT = 10_000  # traces that were left out and are still known
 _ADMIT = 0.8  # the share of the queue beyond which no new trace begins
 _EXIT_WAIT = 10.0  # seconds that the end of the program may be held up
 _AWAY_WAIT = 0.5  # where the store is known to be away
@@ -105,6 +108,7 @@ class Recorder:
         self._bytes = 0  # of inputs and outputs that are queued or being written
         self._writing = 0  # how many are being written
         self._busy = False
+        self._left_out: deque[str] = deque(maxlen=_LEFT_OUT)
         self._open: dict[str, LiveSpan] = {}  # the open spans that were not written yet
         self._shown: list[weakref.ref[LiveSpan]] = []  # those that were
         self._bell = _Bell()
@@ -170,12 +174,23 @@ class Recorder:
             if self._idle:
                 self._wake()
 
-    def admits(self) -> bool:
+    def admits(self, trace_id: str) -> bool:
         """Say whether a new trace may begin; near the bound whole traces are left out."""
         if not self._full(_ADMIT) or self._wait_for_room():
             return True
+        self._left_out.append(trace_id)
         self._count_dropped(traces=1)
         return False
+
+    def is_left_out(self, trace_id: str | None) -> bool:
+        """Say whether a program means a trace that is not recorded: it can say nothing of it.
+
+        Args:
+            trace_id: What it takes for the id of a trace; None where it was told of none.
+        """
+        if trace_id is None:
+            return not recording()
+        return trace_id == NO_TRACE or trace_id in self._left_out
 
     def _full(self, share: float) -> bool:
         waiting = len(self._queue) + self._writing

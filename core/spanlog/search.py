@@ -310,25 +310,29 @@ def _span_row(span: Span) -> dict[str, Any]:
 def set_trace_tag(
     trace_id: str | None = None, key: str = "", value: str = "", request_id: str | None = None
 ) -> None:
-    """Set a tag of a trace.
+    """Set a tag of a trace. Of one that is not recorded, as while tracing is off, it does nothing.
 
     Raises:
         StoreError: There is no such trace.
     """
-    recorder.flush()
-    current_store().set_tag(trace_id or request_id or "", key, str(value))
+    trace_id = trace_id or request_id
+    if not recorder.is_left_out(trace_id):
+        recorder.flush()
+        current_store().set_tag(trace_id or "", key, str(value))
 
 
 def delete_trace_tag(
     trace_id: str | None = None, key: str = "", request_id: str | None = None
 ) -> None:
-    """Remove a tag of a trace.
+    """Remove a tag of a trace. Of one that is not recorded it does nothing.
 
     Raises:
         StoreError: There is no such trace or no such tag.
     """
-    recorder.flush()
-    current_store().delete_tag(trace_id or request_id or "", key)
+    trace_id = trace_id or request_id
+    if not recorder.is_left_out(trace_id):
+        recorder.flush()
+        current_store().delete_tag(trace_id or "", key)
 
 
 def delete_traces(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from spanlog import config, context, prices, usage
 from spanlog.capture import capture, decode, safe_str
-from spanlog.ids import clock_offset, new_span_id, new_trace_id
+from spanlog.ids import NO_TRACE, clock_offset, new_span_id, new_trace_id
 from spanlog.recorder import recorder
 from spanlog.safety import report
 
@@ -565,7 +565,7 @@ class NoOpSpan(LiveSpan):
 
     __slots__ = ()
 
-    NO_TRACE: ClassVar[str] = "SPANLOG_NO_OP_SPAN_TRACE_ID"
+    NO_TRACE: ClassVar[str] = NO_TRACE
     NO_SPAN: ClassVar[str] = ""
 
     def __init__(self, name: str = "", span_type: str = "UNKNOWN") -> None:
@@ -602,7 +602,7 @@ def _new_trace(name: str) -> TraceRecord:
     if scope is not None:
         trace.tags.update(scope.tags)
         trace.metadata.update(scope.metadata)
-    trace.dropped = not recorder.admits()
+    trace.dropped = not recorder.admits(trace.trace_id)
     return trace
 
 
