@@ -365,18 +365,63 @@ def test_what_is_exported_is_imported_into_another_store(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a full disk to try")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("command", ["traces", "show", "stats", "--help"])
 @pytest.mark.usefixtures("three")
-def test_what_cannot_be_printed_is_one_clear_error_or_none(command: str, tmp_path: Path) -> None:
+def test_what_cannot_be_printed_is_one_clear_error_or_none(
+    command: str, unbuffered: str, tmp_path: Path
+) -> None:
     spanlog.flush()
     read, closed = os.pipe()
     os.close(read)
     for out, error in ((os.open("/dev/full", os.O_WRONLY), "No space left"), (closed, "")):
-        process = start("-m", "spanlog", command, cwd=tmp_path, stdout=out)
+        process = start(
+            "-m", "spanlog", command, cwd=tmp_path, stdout=out, PYTHONUNBUFFERED=unbuffered
+        )
         os.close(out)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 1
         assert (error in err, err.count("\n")) == (True, 1 if error else 0)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "cp437", "koi8-r", "utf-16"])
+def test_whatever_characters_can_be_written_everything_is_printed(
+    encoding: str, tmp_path: Path
+) -> None:
+    with spanlog.start_span("größe 漢字 └─ 🌍 \u2028") as span:
+        span.set_inputs({"messages": [{"role": "user", "content": "Zürich 🌍 → …"}]})
+        with spanlog.start_span("x" * 300):
+            pass
+        span.set_status_error("ließ nach …")
+    spanlog.flush()
+    for arguments in (
+        ["traces"],
+        ["traces", "--json"],
+        ["show", "last", "--io"],
+        ["show", "last", "--json"],
+        ["stats"],
+        ["stats", "--json"],
+        ["datasets", "add", "größe 漢字"],
+        ["datasets"],
+        ["datasets", "show", "größe 漢字"],
+        ["export", "größe 漢字.jsonl"],
+        ["import", "größe 漢字.jsonl"],
+        ["delete", "--before", "0s"],
+        ["--help"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "spanlog", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": encoding},
+            input="y\n".encode(encoding),
+            capture_output=True,
+        )
+        written = "utf-8" if encoding == "ascii" else encoding  # as click has it
+        said = done.stderr.decode(written)
+        assert (done.returncode, "Traceback" in said) == (0, False), (arguments, said)
+        out = done.stdout.decode(written)
+        if "--json" in arguments:
+            assert "größe 漢字" in json.dumps(json.loads(out.split("\n")[0]), ensure_ascii=False)
 
 
 @pytest.mark.stores

@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 from html.parser import HTMLParser
 
@@ -165,6 +168,31 @@ def test_print_shows_a_line_for_the_trace_and_one_for_each_span():
         "├─ chat gpt-4o CHAT_MODEL # 1,234 in (512 cached) / 56 out",
         "└─ lookup TOOL # ✗ ConnectionError: refused by the host",
     ]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1:strict", "utf-8", "cp437"])
+def test_print_writes_what_it_can_wherever_a_program_prints(tmp_path, encoding):
+    code = """
+import spanlog
+with spanlog.start_span("größe 漢字 \\ud800 → 🌍", attributes={"spanlog.note": "…"}) as span:
+    with spanlog.start_span("x" * 200):
+        pass
+    span.set_status_error("no …")
+    print(span)
+trace = spanlog.get_trace(spanlog.get_last_active_trace_id())
+print(trace, [trace], trace.data.spans, spanlog.search_sessions())
+print("the program goes on")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": encoding},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    shown = done.stdout.decode(encoding.split(":")[0])
+    assert shown.splitlines()[-1] == "the program goes on"
+    assert ("└─ xxx" if encoding in ("utf-8", "cp437") else "`- xxx") in shown
 
 
 def test_columns_are_aligned_within_100_columns():

@@ -391,9 +391,10 @@ class Trace:
         return dict(zip(self.pandas_dataframe_columns(), values, strict=True))
 
     def __str__(self) -> str:
+        from spanlog.display.characters import printable
         from spanlog.display.tree import render
 
-        return render(self)
+        return printable(render(self))
 
     def __repr__(self) -> str:
         return f"Trace(trace_id={self.info.trace_id!r})"
@@ -430,7 +431,9 @@ class Session:
         return self.traces[index]
 
     def __repr__(self) -> str:
-        return f"Session(id={self.id!r})"
+        from spanlog.display.characters import printable
+
+        return printable(f"Session(id={self.id!r})")
 
 
 @dataclass

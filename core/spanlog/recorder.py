@@ -95,7 +95,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.sinks: list[Sink] = []
-        self._prepared = False
+        self.prepared = False
         self.epoch = 0
         self.last_trace_id: str | None = None
         self.local = threading.local()
@@ -247,8 +247,10 @@ class Recorder:
 
         It takes some 0.3 seconds. What sets recording up calls it, so that no call waits for it.
         """
-        if not (self.sinks or self._prepared):
-            self._prepared = True
+        if self.prepared:
+            return
+        self.prepared = True
+        if not self.sinks:
             try:
                 from spanlog import prices, store
 

@@ -316,7 +316,9 @@ class Span:
         )
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(name={self.name!r}, span_id={self.span_id!r})"
+        from spanlog.display.characters import printable
+
+        return printable(f"{type(self).__name__}(name={self.name!r}, span_id={self.span_id!r})")
 
 
 class TraceRecord:
@@ -386,6 +388,8 @@ class LiveSpan(Span):
         attributes: dict[str, Any] | None = None,
         trace: TraceRecord | None = None,
     ) -> None:
+        if not recorder.prepared:
+            recorder.prepare()  # before the span begins, so that it does not count
         if parent is not None:
             trace = parent._trace
             self.parent_id = parent.span_id

@@ -30,6 +30,7 @@ def demo(question: str, live: bool, store: str | None, as_json: bool) -> None:
     from spanlog_integrations._demo import agent, model
 
     from spanlog import fluent, search
+    from spanlog.cli.output import put_json_text
 
     fluent.set_tracking_uri(location(store))
     if live:
@@ -42,7 +43,7 @@ def demo(question: str, live: bool, store: str | None, as_json: bool) -> None:
     if trace is None:
         raise click.ClickException("nothing was recorded")
     if as_json:
-        click.echo(trace.to_json())
+        put_json_text(trace.to_json())
         return
     rich.print(f"\n[dim]Question[/dim]  {question}\n[dim]Answer[/dim]    {answer}\n")
     rich.print(trace)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from spanlog.display.characters import fits
 from spanlog.display.outline import Outline, one_line
 
 if TYPE_CHECKING:
@@ -37,7 +38,12 @@ def put(*things: RenderableType, cut: bool = False) -> None:
 
 def put_json(data: Any) -> None:
     """Print a line of JSON."""
-    click.echo(orjson.dumps(data, default=str).decode())
+    put_json_text(orjson.dumps(data, default=str).decode())
+
+
+def put_json_text(text: str) -> None:
+    """Print JSON, with escapes where a character cannot be written."""
+    click.echo(text if fits(text) else json.dumps(json.loads(text)))
 
 
 def listed(trace: Trace) -> dict[str, Any]:

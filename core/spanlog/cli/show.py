@@ -35,14 +35,14 @@ def show(id: str, io: bool, store: str | None, as_json: bool) -> None:  # noqa: 
 
     The ID may be shortened to its beginning or its end.
     """
-    from spanlog.cli.output import put
+    from spanlog.cli.output import put, put_json_text
 
     there = opened(store)
     found = there.get(trace_id(there, id))
     if found is None:
         raise click.ClickException(f"the trace is no longer in {place(there.url)}")
     if as_json:
-        click.echo(found.to_json())
+        put_json_text(found.to_json())
     else:
         put(found, *(_contents(found) if io else ()))
 
