@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import operator
 import re
 import subprocess
 import sys
 from typing import Any
 
+import orjson
 import pytest
 import spanlog
 from hypothesis import given, settings
@@ -377,6 +380,23 @@ def test_a_page_token_is_of_one_order() -> None:
     for wrong in (token, "x", "é", token[:-4]):
         with pytest.raises(FilterError, match="page token"):
             client.search_traces(order_by=["name"], page_token=wrong)
+
+
+ODD = [None, True, 0, -1, 2**63, 2**64 - 1, 1.5, 1e300, "", "a", "\0", [], [1], {}, {"a": 1}]
+
+
+@pytest.mark.stores
+@pytest.mark.usefixtures("quick")
+@given(
+    st.sampled_from(["", "name", "feedback.a", "cost, experiment"]),
+    st.lists(st.sampled_from(ODD), min_size=2, max_size=4) | st.none(),
+    st.sampled_from([*ODD, {"": 1, "a": 2, "b": 3}]),
+)
+def test_any_page_token_works_or_is_a_filter_error(order: str, values: Any, other: Any) -> None:
+    token = other if values is None else [order, *values]
+    text = base64.urlsafe_b64encode(orjson.dumps(token)).decode()
+    with contextlib.suppress(FilterError):
+        TracingClient().search_traces(order_by=order.split(", ") if order else [], page_token=text)
 
 
 @pytest.mark.stores

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
+from spanlog.capture import safe_repr
 from spanlog.store.filters.errors import FilterError
 from spanlog.store.filters.fields import NAME, Field, find
 from spanlog.store.schema import spans, traces
@@ -41,6 +42,16 @@ class _Key:
 
     def same(self, value: Any) -> Any:
         return self.value.is_(None) if value is None else self.value == value
+
+    def may_be(self, value: Any) -> bool:
+        """Say whether a row can have this value, which comes from outside."""
+        if value is None:
+            return self.may_be_null
+        if isinstance(self.value.type, sa.String):
+            return isinstance(value, str)
+        if type(value) is int:
+            return -(2**63) <= value < 2**63
+        return isinstance(value, float)
 
 
 @dataclass(frozen=True)
@@ -77,12 +88,18 @@ class Order:
 
     def _read(self, token: str) -> list[Any]:
         try:
-            values: list[Any]
-            text, *values = orjson.loads(base64.urlsafe_b64decode(token + "=="))
+            read = orjson.loads(base64.urlsafe_b64decode(token + "=="))
         except (binascii.Error, ValueError, TypeError):
-            raise FilterError(f"not a page token: {token!r}") from None
+            read = None
+        if not isinstance(read, list) or not read or not isinstance(read[0], str):
+            raise FilterError(f"not a page token: {safe_repr(token)}")
+        text, *values = read
         if text != self.text or len(values) != len(self.keys):
-            raise FilterError(f"the page token is of a search with another order: {text}")
+            raise FilterError(
+                f"the page token is of a search with another order: {safe_repr(text)}"
+            )
+        if not all(key.may_be(value) for key, value in zip(self.keys, values, strict=True)):
+            raise FilterError(f"not a page token: {safe_repr(token)}")
         return values
 
     def _after(self, values: list[Any]) -> Any:
