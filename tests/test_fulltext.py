@@ -60,6 +60,13 @@ def test_text_is_found(pattern: str, expected: bool) -> None:
     assert finds(pattern.swapcase(), "ILIKE") is (expected or pattern == "%Refund%")
 
 
+def test_a_text_of_hundreds_of_words_is_found() -> None:
+    text = " ".join(f"word{n}" for n in range(500))
+    said(f"so: {text}.")
+    assert finds(f"%{text}%")
+    assert not finds(f"%{text} more%")
+
+
 def test_what_many_have_is_found_by_the_same_rules() -> None:
     for n in range(30):
         said({"q": f"the refund policy, item {n}"}, "of a\nday")

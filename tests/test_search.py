@@ -139,6 +139,9 @@ def test_every_field_takes_every_operator_of_its_kind(field: str) -> None:
         ("(" * 60 + "name = 'a'" + ")" * 60, "it is nested too deeply"),
         ("(" * 6000 + "name = 'a'" + ")" * 6000, "it is nested too deeply"),
         (" AND ".join(["name = 'a'"] * 301), "more than 300 comparisons"),
+        ("IN - IS NOT RLIKE 'a'", "at character"),
+        ("name LIKE '" + "a" * 5001 + "'", "at character 10: a pattern has 5,000 characters"),
+        ("name RLIKE '" + "a" * 5001 + "'", "at character 11: a pattern has 5,000 characters"),
     ],
 )
 def test_an_error_names_the_place_and_the_nearest_word(text: str, message: str) -> None:
@@ -203,6 +206,33 @@ def test_any_filter_works_or_is_a_filter_error(text: str) -> None:
 def test_any_order_works_or_is_a_filter_error(order_by: list[str]) -> None:
     with contextlib.suppress(FilterError):
         spanlog.search_traces(order_by=order_by, return_type="list")
+
+
+@pytest.mark.stores
+@pytest.mark.parametrize(
+    "part", ["name = 'a'", "trace.text LIKE '%a b%'", "feedback.a IN (1, 'b')"]
+)
+def test_a_filter_that_is_too_deep_for_a_database_is_a_filter_error(part: str) -> None:
+    made("a", 1)
+    for levels in range(0, 49, 6):
+        with contextlib.suppress(FilterError):
+            found("NOT " * levels + part)
+
+
+@pytest.mark.stores
+def test_a_number_of_a_filter_may_be_larger_than_those_of_a_store() -> None:
+    made("a", 1)
+    for number in (2**63, 2**64, "9" * 5_000, "1e400"):
+        assert found(f"timestamp_ms < {number} AND span.duration_ms != {number}") == ["a"]
+        assert found(f"timestamp_ms IN (1, {number}) OR feedback.a = {number}") == []
+
+
+def test_a_filter_has_room_for_thousands_of_ids_but_an_end() -> None:
+    made("a", 1)
+    ids = ", ".join(f"'{n:032x}'" for n in range(6_000))
+    assert found(f"trace_id NOT IN ({ids})") == ["a"]
+    with pytest.raises(FilterError, match="a filter has 250,000 characters at most, found 300,000"):
+        found(" " * 300_000)
 
 
 @pytest.mark.stores

@@ -10,6 +10,7 @@ do it in its own language's way. Of each text the first 100,000 characters are i
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import sqlalchemy as sa
@@ -29,6 +30,9 @@ _KEYS = 300
 _ESCAPE = re.compile(r"\\(?:u[0-9a-f]{4}|.)")
 _LONGEST = 500  # characters of a word; a `tsvector` takes 2,046 bytes
 _WORD = re.compile(r"[^\W_]+")
+# Of a text that is looked for: more find no fewer spans, and SQLite takes no deeper expression than
+# 1,000 levels.
+_MOST_WORDS = 100
 # From here on there are scripts that put no spaces between words.
 _SPACELESS = "\u0e00"
 # From here on there are marks and signs that are part of a word to SQLite.
@@ -171,11 +175,12 @@ def like(pattern: str) -> Words:
 
     A word is found from its beginning on: `%fund%` finds "funds" and not "refund".
     """
-    return [
+    words = (
         (word[0].lower(), word.end() == len(part))
         for part in re.split("[%_]", pattern)
         for word in _words(part)
-    ]
+    )
+    return list(islice(words, _MOST_WORDS))
 
 
 def equal(text: str) -> Words:
@@ -193,7 +198,7 @@ def equal(text: str) -> Words:
             return []
     if not text.isprintable():  # then JSON has escapes
         return []
-    return [(word[0].lower(), False) for word in _words(text)]
+    return [(word[0].lower(), False) for word in islice(_words(text), _MOST_WORDS)]
 
 
 def _words(text: str) -> Iterator[re.Match[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,13 @@ if TYPE_CHECKING:
     from spanlog.assessments import Assessment
     from spanlog.spans import LiveSpan, Span, TraceRecord
 
+_EXPERIMENT = re.compile("[0-9]{1,10}")  # the id of one; Python reads no number of any length
+# How large and deep a statement may be is each database's own: what SQLSTATE calls a limit of the
+# program, and what SQLite and psycopg, who give no such code, say.
+_TOO_MUCH = "54"
+_TOO_LARGE = re.compile(
+    "too many SQL variables|too large|too complex|stack overflow|number of parameters"
+)
 _IN_CHUNK = 500
 _PAGE = 100
 _FEW = 5_000
@@ -126,7 +134,9 @@ class SqlStore:
         try:
             with limits.search(connection):
                 yield
-        except exc.DataError as error:  # regular expressions are of each database's own kind
+        except exc.DBAPIError as error:
+            if not _is_of_filter(error):
+                raise
             raise FilterError(f"{self.name} cannot search for this: {error.orig}") from error
 
     # Writing.
@@ -631,9 +641,17 @@ def _find_experiment(connection: sa.Connection, name: str) -> int | None:
     return connection.scalar(sa.select(column).where(experiments.c.name == storable(name)))
 
 
+def _is_of_filter(error: exc.DBAPIError) -> bool:
+    """Say whether what is searched for is at fault, and not the store."""
+    if isinstance(error, exc.DataError):  # regular expressions are of each database's own kind
+        return True
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return state.startswith(_TOO_MUCH) or bool(_TOO_LARGE.search(str(error.orig)))
+
+
 def _in_experiments(ids: Iterable[str], column: Any = traces.c.experiment_id) -> Any:
     """Return the condition that a trace belongs to one of some experiments."""
-    numbers = [int(id_) for id_ in ids if str(id_).isdecimal()]
+    numbers = [int(id_) for id_ in ids if _EXPERIMENT.fullmatch(str(id_))]
     return column.in_([number for number in numbers if number < 2**31])
 
 

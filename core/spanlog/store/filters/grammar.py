@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # SQLite takes no deeper expression than 1,000 levels, and Python no deeper recursion.
 _MOST_COMPARISONS = 300
 _MOST_LEVELS = 50
+# SQLite takes no pattern over 50,000 bytes, of which a character of a text in JSON may be nine.
+_LONGEST_PATTERN = 5_000
 
 OPERATORS: dict[type[exp.Expr], str] = {
     exp.EQ: "=",
@@ -41,6 +43,7 @@ OPERATORS: dict[type[exp.Expr], str] = {
     exp.RegexpLike: "RLIKE",
     exp.Is: "IS NULL",
 }
+_PATTERNS = (exp.Like, exp.ILike, exp.RegexpLike)
 _WORDS = ("AND", "OR", "NOT", "IN", "LIKE", "ILIKE", "RLIKE", "IS")
 # `x NOT IN (...)` says something of x, `NOT x IN (...)` that there is none such. The tree does not
 # tell them apart, so a NOT before these belongs to the name.
@@ -140,6 +143,7 @@ class _Parser:
                 and result[-1].token_type in (TokenType.IDENTIFIER, TokenType.IS)
                 and tokens[i + 1 : i + 2]
                 and tokens[i + 1].token_type in _NEGATABLE
+                and self.items
                 and isinstance(self.items[-1], Name)
             ):
                 self.items[-1] = replace(self.items[-1], negated=True)
@@ -188,6 +192,9 @@ class _Parser:
                 self.complain("expected values in parentheses", self._place(node))
         else:
             values = (self._value(node.expression),)
+            if isinstance(node, _PATTERNS) and len(values[0].text) > _LONGEST_PATTERN:
+                problem = f"a pattern has {_LONGEST_PATTERN:,} characters at most"
+                self.complain(problem, values[0].start)
         return Comparison(name, operator, values)
 
     def _value(self, node: exp.Expr) -> Value:
