@@ -9,7 +9,7 @@ from spanlog import config
 from spanlog.entities import Trace
 from spanlog.recorder import recorder
 from spanlog.search import find
-from spanlog.store import StoreError, current_store
+from spanlog.store import NotFoundError, current_store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ def get_dataset(name: str) -> Dataset:
     """
     for found in current_store().datasets(name):
         return found
-    raise StoreError(f"there is no dataset {name!r} in {config.tracking_uri}")
+    raise NotFoundError(f"there is no dataset {name!r} in {config.tracking_uri}")
 
 
 def search_datasets() -> list[Dataset]:

@@ -20,6 +20,10 @@ class StoreError(Unavailable):
     """A store cannot be opened or read; the message says what to do."""
 
 
+class NotFoundError(StoreError):
+    """What was asked for is not in the store."""
+
+
 def prepare(uri: str) -> None:
     """Import what it takes to open a store and to write to it.
 

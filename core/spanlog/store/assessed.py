@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from spanlog.assessments import KINDS, Assessment, AssessmentError, AssessmentSource
 from spanlog.capture import capture
-from spanlog.store import StoreError
+from spanlog.store import NotFoundError
 from spanlog.store.schema import assessments, spans, storable
 
 
@@ -27,7 +27,7 @@ def put(connection: sa.Connection, assessment: Assessment) -> None:
             spans.c.span_id == storable(assessment.span_id),
         )
         if connection.scalar(query) is None:
-            raise StoreError(f"trace {assessment.trace_id} has no span {assessment.span_id!r}")
+            raise NotFoundError(f"trace {assessment.trace_id} has no span {assessment.span_id!r}")
     assessment.assessment_id = assessment.assessment_id or f"a-{uuid.uuid4().hex}"
     connection.execute(sa.insert(assessments).values(to_row(assessment)))
     if assessment.overrides:
@@ -46,7 +46,7 @@ def get(connection: sa.Connection, trace_id: str, assessment_id: str) -> Assessm
     )
     row = connection.execute(query).mappings().first()
     if row is None:
-        raise StoreError(f"trace {trace_id} has no assessment {assessment_id!r}")
+        raise NotFoundError(f"trace {trace_id} has no assessment {assessment_id!r}")
     return read(row)
 
 

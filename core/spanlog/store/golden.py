@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from spanlog.assessments import Expectation
 from spanlog.capture import capture, decode
 from spanlog.entities import Dataset, DatasetRecord
-from spanlog.store import StoreError, assessed
+from spanlog.store import NotFoundError, StoreError, assessed
 from spanlog.store.rows import read_span
 from spanlog.store.schema import (
     assessments,
@@ -67,7 +67,7 @@ def add(connection: sa.Connection, name: str, trace_ids: Iterable[str]) -> int:
     """
     id_ = _find(connection, name)
     if id_ is None:
-        raise StoreError(f"there is no dataset {name!r}")
+        raise NotFoundError(f"there is no dataset {name!r}")
     of_it = dataset_records.c.dataset_id == id_
     has = set(connection.scalars(sa.select(dataset_records.c.trace_id).where(of_it)))
     last = connection.scalar(sa.select(sa.func.max(dataset_records.c.number)).where(of_it))
@@ -89,7 +89,7 @@ def _copies(
     there = set(connection.scalars(sa.select(traces.c.trace_id).where(_of(traces, trace_ids))))
     for trace_id in trace_ids:
         if trace_id not in there:
-            raise StoreError(f"there is no trace {trace_id!r}")
+            raise NotFoundError(f"there is no trace {trace_id!r}")
     roots = sa.select(spans).where(_of(spans, trace_ids), spans.c.parent_id.is_(None))
     found = connection.execute(roots.order_by(spans.c.start_time_ns.desc())).mappings()
     root = {row["trace_id"]: read_span(row) for row in found}

@@ -23,7 +23,7 @@ from spanlog.entities import (
     TraceState,
 )
 from spanlog.recorder import Unavailable
-from spanlog.store import StoreError, assessed, figures, fulltext, golden, limits, statistics
+from spanlog.store import NotFoundError, assessed, figures, fulltext, golden, limits, statistics
 from spanlog.store.bundles import Bundle
 from spanlog.store.database import Database, is_poison
 from spanlog.store.dialects import unindexed
@@ -286,7 +286,7 @@ class SqlStore:
         with self._transaction(reads=True) as connection:
             found: bytes | None = connection.scalar(query)
         if found is None:
-            raise StoreError(f"there is no attachment {sha256} in {self.name}")
+            raise NotFoundError(f"there is no attachment {sha256} in {self.name}")
         return found
 
     def _experiment_id(self, connection: sa.Connection, name: str) -> int:
@@ -314,7 +314,7 @@ class SqlStore:
             )
             found = connection.scalar(query)
         if found is None:
-            raise StoreError(f"there is no experiment with the id {experiment_id!r}")
+            raise NotFoundError(f"there is no experiment with the id {experiment_id!r}")
         return Experiment(str(experiment_id), found)
 
     def find_experiment(self, name: str) -> str | None:
@@ -354,12 +354,12 @@ class SqlStore:
             self._must_exist(connection, trace_id)
             gone = connection.execute(sa.delete(trace_tags).where(*which))
         if not gone.rowcount:
-            raise StoreError(f"trace {trace_id} has no tag {key!r}")
+            raise NotFoundError(f"trace {trace_id} has no tag {key!r}")
 
     def _must_exist(self, connection: sa.Connection, trace_id: str) -> None:
         query = sa.select(traces.c.trace_id).where(traces.c.trace_id == storable(trace_id))
         if connection.scalar(query) is None:
-            raise StoreError(f"there is no trace {trace_id!r} in {self.name}")
+            raise NotFoundError(f"there is no trace {trace_id!r} in {self.name}")
 
     def assess(self, assessment: Assessment) -> Assessment:
         """Keep an assessment.
@@ -457,7 +457,7 @@ class SqlStore:
         """
         with self._transaction() as connection:
             if not golden.delete(connection, name):
-                raise StoreError(f"there is no dataset {name!r} in {self.name}")
+                raise NotFoundError(f"there is no dataset {name!r} in {self.name}")
             _let_go_of_content(connection)
 
     # Reading.
