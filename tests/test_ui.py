@@ -1,14 +1,21 @@
 """`spanlog ui`: what it answers, whom it refuses, and its pages in a real browser."""
 
+import base64
 import contextlib
+import json
 import re
+import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote, urlencode, urlsplit
 
+import hypothesis
 import pytest
 import spanlog
-from spanlog.store import current_store
+from hypothesis import strategies as st
+from spanlog.store import current_store, database
 from spanlog.store.figures import Figures, Used
 from spanlog.store.filters import parse_filter
 from spanlog.ui import charts
@@ -19,6 +26,7 @@ pytest.importorskip("uvicorn", reason="uvicorn is the server")
 pytest.importorskip("httpx2", reason="it drives the server")
 from spanlog.ui import server
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 COMMAND = [sys.executable, "-c", "from spanlog.cli import main; main()", "ui"]
 
@@ -31,13 +39,15 @@ def client():
 
 @pytest.fixture
 def address(tmp_path):
-    """Serve the test's store in a process of its own, as users do."""
+    """Serve the test's store in a process of its own, as users do; nothing may fail in it."""
     spanlog.flush()
     command = [*COMMAND, "--port", "0", "--store", str(tmp_path / "spanlog.db")]
     current_store()  # makes it
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
         yield process.stdout.readline().split()[0]
         process.terminate()
+        assert "Traceback" not in process.stderr.read()
 
 
 @pytest.fixture
@@ -99,17 +109,30 @@ def names(shown):
         ({"host": "localhost:99"}, 200),
         ({"host": "evil.example"}, 403),
         ({"host": "localhost.evil.example:7788"}, 403),
+        ({"host": "localhost@evil.example"}, 403),
+        ({"host": "["}, 403),
+        ({"host": "[::1"}, 403),
+        ({"host": "\xbd"}, 403),
+        ({"host": ""}, 403),
         ({"origin": "http://localhost:7788"}, 200),
         ({"origin": "http://localhost:5000"}, 403),
         ({"origin": "http://evil.example"}, 403),
         ({"origin": "null"}, 403),
+        ({"origin": "http://["}, 403),
         ({"sec-fetch-site": "same-origin"}, 200),
         ({"sec-fetch-site": "cross-site"}, 403),
         ({"sec-fetch-site": "same-site"}, 403),
     ],
 )
 def test_it_answers_its_own_pages_on_this_machine_only(client, headers, status):
-    assert client.get("/api/traces", headers=headers).status_code == status
+    encoded = {name: value.encode("latin-1") for name, value in headers.items()}
+    assert client.get("/api/traces", headers=encoded).status_code == status
+
+
+def test_it_speaks_no_websockets(client):
+    for path in ("/", "/assets/app.js", "/api/traces"):
+        with pytest.raises(WebSocketDisconnect), client.websocket_connect(path):
+            pass
 
 
 def test_a_link_from_elsewhere_may_open_the_page_itself(client):
@@ -277,6 +300,309 @@ def test_feedback_is_given_changed_and_taken_back_but_not_that_of_others(client)
     assert [a.assessment_id for a in spanlog.get_trace(trace_id).info.assessments] == [others]
 
 
+# What it refuses: with one line that says why.
+
+
+def token(value):
+    data = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(data).decode()
+
+
+def asked(path, **query):
+    return f"/api/{path}?{urlencode(query)}"
+
+
+SAY, CHANGE = "/api/traces/{trace}/feedback", "/api/traces/{trace}/feedback/{said}"
+DEEP = b"[" * 10_000 + b"]" * 10_000
+NEWEST = "timestamp_ms DESC"
+BODIES = [
+    (b"{", "not JSON"),
+    (b"[]", "not a JSON object"),
+    (b"1", "not a JSON object"),
+    (b"null", "not a JSON object"),
+    (b'"value"', "not a JSON object"),
+    (b"\xff\xfe", "not JSON"),
+    (b'{"value": NaN}', "not JSON"),
+    (b'{"value": 1e999}', "not JSON"),
+    (b'{"value": "\xff"}', "not JSON"),
+    (b'{"value": "\\ud800"}', "not JSON"),
+    (b'{"value": ' + DEEP + b"}", "not JSON"),
+    (b"", "there is no value"),
+    (b"{}", "there is no value"),
+    (b'{"value": null}', "there is no value"),
+    (b'{"value": 1, "rationale": 5}', "rationale is not a text"),
+    (b'{"value": 1, "rationale": []}', "rationale is not a text"),
+]
+OF_ITS_OWN = [
+    (b'{"value": 1, "name": ["a"]}', "name is not a text"),
+    (b'{"value": 1, "name": 0}', "name is not a text"),
+    (b'{"value": 1, "span_id": 5}', "span_id is not a text"),
+    (b'{"value": 1, "span_id": {}}', "span_id is not a text"),
+]
+TIMES = ["1" + "0" * 30, "9" * 5_000, "-1", "1.5", "\u0663", "\xb2", "\0", "x"]
+TOKENS = [
+    *(b"x", b"\xff", DEEP, b'["timestamp_ms DESC", NaN, 1, "a"]'),
+    *({}, None, 5, "a", [], [5], [[], []], {NEWEST: 1, "": 2, "a": 3, "b": 4}),
+    *([NEWEST], [NEWEST, *"abc"], [NEWEST, None, 1, "a"], [NEWEST, True, 1, "a"]),
+    *([NEWEST, 1, 1, 1], [NEWEST, [1], {}, "a"], [NEWEST, 2**63, 1, "a"], [NEWEST, 2**70, 1, []]),
+    *(["", True, "a"], ["", 1, 1], ["", 1, ["a"]], ["", 2**64 - 1, "a"]),
+]
+SEARCHES = [
+    ("name LIKE '" + "a" * 6_000 + "'", "a pattern has 5,000 characters at most"),
+    ("name RLIKE '" + "(" * 6_000 + "'", "a pattern has 5,000 characters at most"),
+    ("name RLIKE '[\v-\n]'", "not a regular expression"),
+    ("\0", "cannot read"),
+    ("tags.`\n` <", "it ends too early"),
+    ("(" * 20_000, "it ends too early"),
+    ("NOT " * 10_000 + "name = 'a'", "too deeply"),
+    ("IN - IS NOT RLIKE 'a'", "does not parse"),
+]
+REFUSED = {
+    "bodies": [
+        *(("POST", SAY, body, 400, why) for body, why in [*BODIES, *OF_ITS_OWN]),
+        *(("PUT", CHANGE, body, 400, why) for body, why in BODIES),
+        *((m, p, b" " * 1_000_001, 413, "larger") for m, p in (("POST", SAY), ("PUT", CHANGE))),
+        ("POST", SAY, b'{"value": 1, "span_id": "\\u0000"}', 404, "has no span"),
+        ("POST", "/api/traces/%00/feedback", b'{"value": 1}', 404, "there is no trace"),
+        ("PUT", f"{CHANGE}%00", b'{"value": 1}', 404, "has no assessment"),
+        ("DELETE", f"{CHANGE}%00", b"", 404, "has no assessment"),
+    ],
+    "times": [
+        *(
+            ("GET", asked(path, **{name: time}), b"", 400, f"{name} is a time")
+            for path in ("traces", "sessions", "charts")
+            for name in ("since", "until")
+            for time in TIMES
+        ),
+        ("GET", asked("charts", since=2, until=1), b"", 400, "since is later than until"),
+        ("GET", asked("charts", since=10**14), b"", 400, "since is later than until"),
+    ],
+    "tokens": [
+        ("GET", asked(path, token=text), b"", 400, "page token")
+        for path in ("traces", "sessions")
+        for text in ("%", "\0", "\u20ac", "A" * 30_000, *map(token, TOKENS))
+    ],
+    "filters": [
+        ("GET", asked(path, filter=text), b"", 400, why)
+        for path in ("traces", "sessions", "charts")
+        for text, why in SEARCHES
+    ],
+    "orders": [
+        ("GET", asked("traces", order=order), b"", 400, "order is one of")
+        for order in ("", "x", "name  DESC", "name DOWN", "\0", "name," * 9_000)
+    ],
+    "what is not there": [
+        *(
+            ("GET", f"/api/{path.format(odd)}", b"", 404, "there is no")
+            for path in ("traces/{}", "traces/{}/spans/0", "traces/{}/find", "attachments/{}")
+            for odd in ("%00", "%0d", "%ff", "%zz", "%ED%A0%80", "%E2%80%A8", "x" * 30_000, "'")
+        ),
+        ("GET", "/api/traces/{trace}/spans/'", b"", 404, "there is no span"),
+        *(
+            ("GET", path, b"", 404, "Not Found")
+            for path in (
+                *("/x", "/%00", "/api", "/api/", "/api//traces", "/api/traces/%0a", "/assets"),
+                *("/assets/%00", "/assets/" + "x" * 10_000, "/assets/" + "x/" * 9_000, "/view/%ff"),
+                *(
+                    "/assets/..%2fserver.py",
+                    "/assets//etc/passwd",
+                    "/assets/app.js/x",
+                    "/view/..%2f",
+                ),
+            )
+        ),
+    ],
+    "methods": [
+        *(
+            (method, path, b"", 405, "Method Not Allowed")
+            for method in ("PATCH", "OPTIONS", "TRACE", "CONNECT", "X" * 1_000)
+            for path in ("/", "/api/traces", SAY, CHANGE, "/assets/app.js")
+        ),
+        *(("GET", path, b"", 405, "Method Not Allowed") for path in (SAY, CHANGE)),
+    ],
+}
+
+
+@pytest.fixture
+def judged(client):
+    """Return the ids of a trace, and of what was said of it by the server."""
+    path = SAY.replace("{trace}", trace_id := record("judged"))
+    said = client.post(path, json={"value": True}).json()["assessment_id"]
+    return {"{trace}": trace_id, "{said}": said}
+
+
+def refusal(reply):
+    assert reply.headers["content-type"] == "application/json"
+    said = reply.json()["error"]
+    assert len(said.splitlines()) == 1
+    return said
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_cannot_be_is_refused_with_one_line(client, judged, kind):
+    for method, path, body, status, why in REFUSED[kind]:
+        for name, id_ in judged.items():
+            path = path.replace(name, id_)
+        reply = client.request(method, path, content=body)
+        case = (method, path[:100], body[:100], reply.text[:200])
+        assert reply.status_code == status, case
+        assert why in refusal(reply), case
+    (said,) = spanlog.get_trace(judged["{trace}"]).info.assessments
+    assert said.value is True
+
+
+def test_of_a_filter_the_place_is_told_beside_the_line(client):
+    said = client.get("/api/traces", params={"filter": "name = 'a' ADN"}).json()
+    assert said["error"].startswith("the filter does not parse at character 11: cannot read 'ADN'")
+    assert said["place"] == "name = 'a' ADN\n           ^"
+
+
+def test_an_experiment_that_cannot_be_has_no_traces(client):
+    record("one")
+    for experiment in ("9" * 30, "9" * 5_000, "\u0660", "-0", "\0", "x"):
+        assert client.get(asked("traces", experiment=experiment)).json()["found"] == []
+
+
+def test_what_may_not_stand_in_a_header_is_not_the_type_of_a_reply(client):
+    (attachment,) = record_agent().search_spans(name="ChatOpenAI")[0].attachments
+    for kind in (
+        "image/png\r\nX: y",
+        "audio/\u65e5",
+        "audio/\xe9",
+        "video/\0",
+        "video/",
+        "audio/a\n",
+    ):
+        reply = client.get(f"/api/attachments/{attachment.sha256}", params={"type": kind})
+        assert reply.headers["content-type"] == "application/octet-stream"
+    shown = client.get(
+        f"/api/attachments/{attachment.sha256}", params={"type": "audio/a; codecs=b"}
+    )
+    assert shown.headers["content-type"] == "audio/a; codecs=b"
+
+
+def test_files_come_whole_whatever_part_is_asked_for(client):
+    for part in ("bytes=0-1", "bytes=5-1", "bytes=-" + "9" * 5_000, "x"):
+        for path in ("/", "/assets/app.js"):
+            reply = client.get(path, headers={"range": part})
+            assert (reply.status_code, len(reply.content) > 100) == (200, True)
+
+
+def test_a_store_that_does_not_answer_is_an_error_of_one_line_until_it_does(
+    client, tmp_path, monkeypatch
+):
+    trace_id = record("one")
+    spanlog.flush()
+    path = tmp_path / "spanlog.db"
+    monkeypatch.setattr(database, "_PATIENCE", 0.1)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        locked = client.post(SAY.format(trace=trace_id), json={"value": True})
+    assert (locked.status_code, "database is locked" in refusal(locked)) == (503, True)
+    assert client.post(SAY.format(trace=trace_id), json={"value": True}).status_code == 200
+    (tmp_path / "spanlog.db-wal").unlink(missing_ok=True)
+    (tmp_path / "other").write_text("no database" * 1_000)
+    (tmp_path / "other").replace(path)
+    for asked_for in ("experiments", "traces", f"traces/{trace_id}", "sessions", "charts"):
+        reply = client.get(f"/api/{asked_for}")
+        assert (reply.status_code, "not a database" in refusal(reply)) == (503, True)
+    path.unlink()
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(2**70),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+WORDS = st.sampled_from(
+    [
+        *("name", "tokens", "span.content", "feedback.a", "tags.`a`", "timestamp_ms", "audio/"),
+        *(
+            "=",
+            "!=",
+            "IN",
+            "IS",
+            "NOT",
+            "NULL",
+            "LIKE",
+            "RLIKE",
+            "AND",
+            "OR",
+            "(",
+            ")",
+            ",",
+            "DESC",
+        ),
+        *("'a'", "'%a b%'", "'[a'", "-1", "1e999", "9" * 20),
+    ]
+)
+TEXTS = (
+    st.binary(max_size=30)
+    | st.text(max_size=30).map(str.encode)
+    | st.lists(WORDS, max_size=6).map(lambda words: " ".join(words).encode())
+    | st.integers(-1, 2**70).map(lambda number: str(number).encode())
+    | VALUES.map(lambda value: token(value).encode())
+    | st.lists(VALUES, max_size=4).map(lambda values: token([NEWEST, *values]).encode())
+)
+STEPS = TEXTS | st.sampled_from(
+    b"api assets view traces sessions session charts experiments attachments feedback spans find "
+    b"app.js .. {trace} {said}".split()
+)
+PATHS = st.lists(STEPS, max_size=5) | st.sampled_from([SAY, CHANGE]).map(
+    lambda path: path.encode().split(b"/")[1:]
+)
+NAMES = st.sampled_from(
+    b"filter order token since until experiment status id text type whole".split()
+)
+HEADERS = st.sampled_from(
+    b"host origin sec-fetch-site content-type content-length transfer-encoding range if-none-match "
+    b"if-modified-since cookie accept connection upgrade".split()
+)
+BODY = st.dictionaries(st.sampled_from(["value", "name", "rationale", "span_id"]), VALUES) | VALUES
+
+
+@hypothesis.settings(max_examples=250)
+@hypothesis.given(
+    st.sampled_from(["GET", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "ODD"]),
+    PATHS,
+    st.lists(st.tuples(NAMES | TEXTS, TEXTS), max_size=3),
+    st.dictionaries(HEADERS, st.binary(max_size=30), max_size=2),
+    BODY.map(lambda value: json.dumps(value).encode()) | st.binary(),
+)
+@pytest.mark.usefixtures("quick")
+def test_any_request_is_answered_or_refused(client, judged, method, path, query, headers, body):
+    steps = [judged.get(step.decode("latin-1"), step) for step in path]
+    url = f"http://localhost:7788/{'/'.join(map(quote, steps))}?{urlencode(query)}"
+    reply = client.request(method, url, headers=headers, content=body, follow_redirects=False)
+    assert reply.status_code < 500
+    if reply.status_code >= 400 and method != "HEAD":
+        refusal(reply)
+
+
+def test_what_is_no_http_is_refused_by_the_server_which_says_nothing_of_its_own(address):
+    url = urlsplit(address)
+    host = f"Host: {url.netloc}\r\n".encode()
+    say = b"POST /api/traces/x/feedback HTTP/1.1\r\n" + host
+    for sent, status in [
+        (b"garbage\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: [\r\n\r\n", b"403"),
+        (b"GET /\xff HTTP/1.1\r\n" + host + b"\r\n", b"400"),
+        (b"GET /?" + b"x" * 200_000 + b" HTTP/1.1\r\n" + host + b"\r\n", b"400"),
+        (b"GET http://[ HTTP/1.1\r\n" + host + b"\r\n", b"404"),
+        (b"OPTIONS * HTTP/1.1\r\n" + host + b"\r\n", b"404"),
+        (say + b"Content-Length: -1\r\n\r\n", b"400"),
+        (say + b"Transfer-Encoding: chunked\r\n\r\nx\r\n", b"400"),
+        (say + b"Content-Length: 2000000\r\n\r\n" + b"x" * 2_000_000, b"413"),
+        (say + b"Content-Length: 9\r\n\r\n{", b""),  # and hangs up
+    ]:
+        with socket.create_connection((url.hostname, url.port)) as connection:
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(sent)
+            if not status:
+                continue
+            assert connection.recv(12) == b"HTTP/1.1 " + status
+
+
 # In the browser.
 
 
@@ -359,6 +685,17 @@ def test_a_span_is_judged_by_a_click_which_is_changed_and_taken_back(opened):
     shown.get_by_label("Bad").click()
     listed.wait_for(state="detached")
     assert spanlog.get_trace(trace.info.trace_id).info.assessments == []
+
+
+def test_pages_show_the_line_of_a_refusal(opened):
+    trace_id = record_agent().info.trace_id
+    shown = opened(f"#/trace/{trace_id}")
+    shown.locator(".row", has_text="lookup").wait_for()
+    spanlog.delete_traces(trace_ids=[trace_id])
+    shown.get_by_label("Good").click()
+    shown.locator(".feedback .said", has_text=f"there is no trace '{trace_id}'").wait_for()
+    shown = opened("#/trace/00")
+    shown.locator("#trouble", has_text="there is no trace 00").wait_for()
 
 
 def test_a_running_trace_is_shown_open_and_goes_on(opened):

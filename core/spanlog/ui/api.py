@@ -6,12 +6,15 @@ import math
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from sqlalchemy import exc
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -19,8 +22,10 @@ from spanlog import feedback, search
 from spanlog.assessments import Assessment, AssessmentSource, AssessmentSourceType, Feedback
 from spanlog.display import data
 from spanlog.entities import SESSION, TraceState
-from spanlog.store import StoreError, current_store
+from spanlog.recorder import Unavailable
+from spanlog.store import NotFoundError, current_store
 from spanlog.store.filters import FilterError, parse_filter
+from spanlog.ui import refusals
 from spanlog.ui.charts import charts
 
 if TYPE_CHECKING:
@@ -31,9 +36,22 @@ if TYPE_CHECKING:
 _PAGE, _MOST = 50, 1000
 _ME = AssessmentSource(AssessmentSourceType.HUMAN, "spanlog ui")
 _ID = re.compile("[0-9A-Za-z]+")
+# Milliseconds since 1970; a store has 64 bits for them, and in what is added to them.
+_TIME = re.compile("[0-9]{1,15}")
+# Bytes of what is said of a trace: a person writes much less, and memory takes it easily.
+_MOST_SAID = 1_000_000
 _ORDERS = ("timestamp_ms", "execution_time_ms", "tokens", "cost", "name")
-# What a browser may show from here; anything else is only handed over as a file.
-_SHOWN = ("image/png", "image/jpeg", "image/gif", "image/webp", "audio/", "video/")
+# What a browser may show from here; anything else is only handed over as a file. This goes into a
+# header, which is one line of ASCII.
+_SHOWN = re.compile(r"(image/(png|jpeg|gif|webp)|(audio|video)/[\w.+-]+)(;[ -~]*)?", re.ASCII)
+# What the store can say instead of an answer, and the status that tells it.
+_STATUS: dict[type[Exception], int] = {
+    NotFoundError: 404,
+    Unavailable: 503,
+    exc.DBAPIError: 503,
+    exc.TimeoutError: 503,  # every connection is in use
+    OSError: 503,  # its file cannot even be looked at
+}
 
 
 def app() -> Starlette:
@@ -51,17 +69,27 @@ def app() -> Starlette:
         Route("/session", _session),
         Route("/charts", _charts),
     ]
-    refusals = {FilterError: _refused, StoreError: _refused}
-    return Starlette(routes=routes, exception_handlers=refusals)
+    handlers: dict[Any, Callable[[Request, Exception], Response]] = {
+        kind: partial(_refused, status) for kind, status in _STATUS.items()
+    }
+    handlers.update({HTTPException: refusals.by_http, FilterError: _misread})
+    return Starlette(routes=routes, exception_handlers=handlers)
 
 
 def _json(value: Any) -> Response:
     return Response(orjson.dumps(value), media_type="application/json")
 
 
-def _refused(_: Request, error: Exception) -> Response:
-    status = 400 if isinstance(error, FilterError) else 404
-    return Response(orjson.dumps({"error": str(error)}), status, media_type="application/json")
+def _misread(_: Request, error: Exception) -> Response:
+    line, *place = str(error).split("\n")
+    return refusals.refusal(400, line, place="\n".join(place))
+
+
+def _refused(status: int, _: Request, error: Exception) -> Response:
+    if not isinstance(error, exc.SQLAlchemyError | OSError):
+        return refusals.refusal(status, str(error))
+    reason = getattr(error, "orig", error)  # without the statement
+    return refusals.refusal(status, f"the trace store does not answer: {reason}")
 
 
 # What is asked for. These run in threads: the store is read there.
@@ -76,7 +104,7 @@ def _traces(request: Request) -> Response:
     order = asked.get("order", _ORDERS[0])
     field, _, direction = order.partition(" ")
     if field not in _ORDERS or direction not in ("", "ASC", "DESC"):
-        raise HTTPException(400)
+        raise HTTPException(400, f"order is one of {', '.join(_ORDERS)}, with ASC or DESC")
     found = search.find(
         _chosen(request),
         _filter(request),
@@ -94,12 +122,13 @@ def _trace(request: Request) -> Response:
 
 def _span(request: Request) -> Response:
     asked = request.path_params
+    missing = HTTPException(404, f"there is no span {asked['span_id']} in {asked['trace_id']}")
     if not all(map(_ID.fullmatch, asked.values())):
-        raise HTTPException(404)
+        raise missing
     which = f"trace_id = '{asked['trace_id']}' AND span.span_id = '{asked['span_id']}'"
     found = search.find_spans(_every(), which, 1)
     if not found:
-        raise HTTPException(404)
+        raise missing
     room = data.Room(math.inf, math.inf) if "whole" in request.query_params else data.Room()
     return _json(data.contents(found[0], room))
 
@@ -111,25 +140,56 @@ def _find(request: Request) -> Response:
 
 async def _feedback(request: Request) -> Response:
     """Keep what is said of a trace or a span, change it, or take it back."""
-    said = orjson.loads(await request.body() or b"{}")
+    said = await _body(request)
     return await run_in_threadpool(_FEEDBACK[request.method], said, **request.path_params)
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    body = bytearray()
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > _MOST_SAID:
+                raise HTTPException(413, f"the body is larger than {_MOST_SAID:,} bytes")
+        said = orjson.loads(body or b"{}")
+    except ClientDisconnect:
+        raise HTTPException(400, "the body ends too early") from None
+    except orjson.JSONDecodeError as error:
+        raise HTTPException(400, f"the body is not JSON: {error}") from None
+    if not isinstance(said, dict):
+        raise HTTPException(400, "the body is not a JSON object")
+    return said
+
+
+def _value(said: dict[str, Any]) -> Any:
+    if said.get("value") is None:
+        raise HTTPException(400, "there is no value")
+    return said["value"]
+
+
+def _text(said: dict[str, Any], name: str) -> str | None:
+    text = said.get(name)
+    if not isinstance(text, str | None):
+        raise HTTPException(400, f"{name} is not a text")
+    return text
 
 
 def _say(said: dict[str, Any], trace_id: str) -> Response:
     kept = feedback.log_feedback(
         trace_id=trace_id,
-        name=str(said.get("name") or "feedback"),
-        value=said["value"],
-        rationale=said.get("rationale") or None,
+        name=_text(said, "name") or "feedback",
+        value=_value(said),
+        rationale=_text(said, "rationale") or None,
         source=_ME,
-        span_id=said.get("span_id"),
+        span_id=_text(said, "span_id"),
     )
     return _json(kept.to_dict())
 
 
 def _change(said: dict[str, Any], trace_id: str, assessment_id: str) -> Response:
     before = _mine(trace_id, assessment_id)
-    after = Feedback(before.name, said["value"], None, _ME, rationale=said.get("rationale") or "")
+    rationale = _text(said, "rationale") or ""
+    after = Feedback(before.name, _value(said), None, _ME, rationale=rationale)
     return _json(feedback.update_assessment(trace_id, assessment_id, after).to_dict())
 
 
@@ -149,7 +209,7 @@ def _mine(trace_id: str, assessment_id: str) -> Assessment:
     """Return feedback that was given here; that of others stays as it is."""
     found = feedback.get_assessment(trace_id, assessment_id)
     if found.source != _ME or found.kind != Feedback.kind:
-        raise HTTPException(403)
+        raise HTTPException(403, "this was not said here, so it is not changed here")
     return found
 
 
@@ -157,7 +217,7 @@ def _attachment(request: Request) -> Response:
     content = current_store().attachment(request.path_params["sha256"])
     kind = request.query_params.get("type", "")
     headers = {"Cache-Control": "private, max-age=31536000, immutable"}
-    if not kind.startswith(_SHOWN):
+    if not _SHOWN.fullmatch(kind):
         headers["Content-Disposition"] = "attachment"
         kind = "application/octet-stream"
     return Response(content, media_type=kind, headers=headers)
@@ -178,15 +238,18 @@ def _session(request: Request) -> Response:
 
 
 def _charts(request: Request) -> Response:
-    until = _number(request, "until") or int(time.time() * 1000)
-    where, since = parse_filter(_filter(request)), _number(request, "since")
+    since, until = _time(request, "since"), _time(request, "until") or int(time.time() * 1000)
+    if since > until:
+        raise HTTPException(400, "since is later than until")
+    where = parse_filter(_filter(request))
     return _json(charts(current_store().over_time(_chosen(request), where, since, until)))
 
 
 def _asked(request: Request) -> Trace:
-    trace = search.get_trace(request.path_params["trace_id"], silent=True)
+    trace_id = request.path_params["trace_id"]
+    trace = search.get_trace(trace_id, silent=True)
     if trace is None:
-        raise HTTPException(404)
+        raise HTTPException(404, f"there is no trace {trace_id}")
     return trace
 
 
@@ -208,17 +271,17 @@ def _filter(request: Request) -> str:
     parts = [f"({written})"] if written else []
     if (status := asked.get("status")) in TraceState.__members__:
         parts.append(f"status = '{status}'")
-    if since := _number(request, "since"):
+    if since := _time(request, "since"):
         parts.append(f"timestamp_ms >= {since}")
-    if until := _number(request, "until"):
+    if until := _time(request, "until"):
         parts.append(f"timestamp_ms < {until}")
     return " AND ".join(parts)
 
 
-def _number(request: Request, name: str) -> int:
+def _time(request: Request, name: str) -> int:
     text = request.query_params.get(name) or "0"
-    if not text.isdecimal():
-        raise HTTPException(400)
+    if not _TIME.fullmatch(text):
+        raise HTTPException(400, f"{name} is a time: milliseconds since 1970, in 15 digits at most")
     return int(text)
 
 

@@ -7,16 +7,18 @@ says where a request comes from has to say: from here.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.websockets import WebSocketClose
+
+from spanlog.ui.refusals import refusal
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_NAMES = ("localhost", "127.0.0.1", "::1")
+_HERE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?", re.IGNORECASE)
 _FROM_HERE = ("same-origin", "none")
 _HEADERS = {
     "Content-Security-Policy": (
@@ -39,9 +41,11 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["type"] == "http" and (why := _refusal(Headers(scope=scope), scope["path"])):
-            await PlainTextResponse(why, 403)(scope, receive, send)
-            return
+        answer: ASGIApp = self._app
+        if scope["type"] == "websocket":  # no page has one, and files fail at them
+            answer = WebSocketClose()
+        elif scope["type"] == "http" and (why := _why_not(Headers(scope=scope), scope["path"])):
+            answer = refusal(403, why)
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -51,12 +55,12 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-cache")
             await send(message)
 
-        await self._app(scope, receive, send_guarded)
+        await answer(scope, receive, send_guarded)
 
 
-def _refusal(headers: Headers, path: str) -> str:
+def _why_not(headers: Headers, path: str) -> str:
     host = headers.get("host", "")
-    if urlsplit(f"//{host}").hostname not in _NAMES:
+    if not _HERE.fullmatch(host):
         return "this server answers to localhost only"
     if headers.get("origin", f"http://{host}") != f"http://{host}":
         return "this server answers to its own pages only"

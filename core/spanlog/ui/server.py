@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.responses import FileResponse
+from starlette.responses import HTMLResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from spanlog.ui import refusals
 from spanlog.ui.guard import Guard
 
 if TYPE_CHECKING:
+    import os
+
     from starlette.types import Receive, Scope, Send
 
 
@@ -52,12 +56,24 @@ def app() -> Starlette:
     with as_file(files("spanlog")) as package:
         assets, view = package / "ui" / "assets", package / "display" / "view"
     routes = [
-        Route("/", lambda _: FileResponse(assets / "index.html")),
-        Mount("/assets", StaticFiles(directory=assets)),
-        Mount("/view", StaticFiles(directory=view)),
+        Route("/", lambda _: HTMLResponse((assets / "index.html").read_bytes())),
+        Mount("/assets", _Files(directory=assets)),
+        Mount("/view", _Files(directory=view)),
         Mount("/api", _answer),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(Guard)])
+    handlers = {HTTPException: refusals.by_http}
+    return Starlette(routes=routes, middleware=[Middleware(Guard)], exception_handlers=handlers)
+
+
+class _Files(StaticFiles):
+    """The files of a folder, whole: older Starlettes fail at odd ranges, and at zero characters."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [header for header in scope["headers"] if header[0] != b"range"]
+        await super().__call__({**scope, "headers": headers}, receive, send)
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        return ("", None) if "\0" in path else super().lookup_path(path)
 
 
 @cache

@@ -3,15 +3,18 @@ import { h } from "/view/dom.js";
 
 export async function get(path, asked = {}) {
   const known = Object.entries(asked).filter(([, value]) => value !== "" && value != null);
-  const reply = await fetch(`/api/${path}?${new URLSearchParams(known)}`);
-  if (reply.ok) return reply.json();
-  const said = await reply.json().catch(() => ({}));
-  throw new Error(said.error ?? `The server answered ${reply.status}`);
+  return read(await fetch(`/api/${path}?${new URLSearchParams(known)}`));
 }
 
 export async function send(method, path, said) {
-  const reply = await fetch(`/api/${path}`, { method, body: JSON.stringify(said) });
-  if (!reply.ok) throw new Error(`The server answered ${reply.status}`);
+  return read(await fetch(`/api/${path}`, { method, body: JSON.stringify(said) }));
+}
+
+// A refusal is a line, and of a filter the place that it is about.
+async function read(reply) {
+  if (reply.ok) return reply.json();
+  const { error = `The server answered ${reply.status}`, place } = await reply.json().catch(() => ({}));
+  throw new Error(place ? `${error}\n${place}` : error);
 }
 
 export const go = (path, asked = {}) => {

@@ -60,11 +60,13 @@ export class Feedback {
 
   // One after another: each goes by what the one before has made.
   send(request) {
-    this.sent = Promise.resolve(this.sent).catch(() => {}).then(async () => {
-      const [method, id, said] = request();
-      await send(method, [this.path, id].filter(Boolean).join("/"), said);
-      await this.changed();
-    });
+    this.sent = Promise.resolve(this.sent)
+      .then(async () => {
+        const [method, id, said] = request();
+        await send(method, [this.path, id].filter(Boolean).join("/"), said);
+        await this.changed();
+      })
+      .catch((error) => (this.said.textContent = error.message));
     return this.sent;
   }
 }

@@ -24,19 +24,12 @@ export class TracePage {
       stay(`/trace/${id}`, { span: detail });
       this.feedback.select(this.trace.spans.find((span) => span.id === detail));
     });
-    this.note = h("p", { class: "note" });
-    this.element = h("div", { class: "page whole" }, this.note, this.view, this.feedback.element);
+    this.element = h("div", { class: "page whole" }, this.view, this.feedback.element);
   }
 
   async refresh() {
     if (this.done && this.idle++ % 5) return; // an ended trace may still be judged or tagged
-    let trace;
-    try {
-      trace = await get(`traces/${this.id}`);
-    } catch {
-      this.note.textContent = "There is no such trace.";
-      return;
-    }
+    const trace = await get(`traces/${this.id}`);
     this.done = trace.state !== "IN_PROGRESS";
     this.idle ??= 1;
     const shown = JSON.stringify(trace);
