@@ -694,6 +694,8 @@ def test_pages_show_the_line_of_a_refusal(opened):
     spanlog.delete_traces(trace_ids=[trace_id])
     shown.get_by_label("Good").click()
     shown.locator(".feedback .said", has_text=f"there is no trace '{trace_id}'").wait_for()
+    shown.locator(".row").nth(1).click()
+    shown.locator(".refused", has_text="there is no span").wait_for()
     shown = opened("#/trace/00")
     shown.locator("#trouble", has_text="there is no trace 00").wait_for()
 
@@ -782,3 +784,12 @@ def test_markup_in_a_trace_is_text_on_every_page(opened):
     shown = opened("#/")
     shown.get_by_text(SCRIPT).first.wait_for()
     assert shown.locator("img[src=x]").count() == 0
+
+
+def test_a_search_that_takes_too_long_is_refused_and_holds_up_no_page(client, monkeypatch):
+    monkeypatch.setattr("spanlog.config.search_seconds", 0.2)
+    record("a" * 60 + "!")
+    spanlog.flush()
+    answer = client.get("/api/traces", params={"filter": "name RLIKE '^(a|a)*$'"})
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("the search took longer than 0.2 seconds")

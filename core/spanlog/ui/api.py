@@ -25,6 +25,7 @@ from spanlog.entities import SESSION, TraceState
 from spanlog.recorder import Unavailable
 from spanlog.store import NotFoundError, current_store
 from spanlog.store.filters import FilterError, parse_filter
+from spanlog.store.limits import SearchTimeoutError
 from spanlog.ui import refusals
 from spanlog.ui.charts import charts
 
@@ -47,6 +48,7 @@ _SHOWN = re.compile(r"(image/(png|jpeg|gif|webp)|(audio|video)/[\w.+-]+)(;[ -~]*
 # What the store can say instead of an answer, and the status that tells it.
 _STATUS: dict[type[Exception], int] = {
     NotFoundError: 404,
+    SearchTimeoutError: 400,  # what was asked for is too much
     Unavailable: 503,
     exc.DBAPIError: 503,
     exc.TimeoutError: 503,  # every connection is in use

@@ -113,8 +113,12 @@ export class TraceView extends HTMLElement {
     this.opened = span.id;
     this.dispatchEvent(new CustomEvent("span", { detail: span.id }));
     const source = this.source;
-    const got = { ...NOTHING, ...(await source.span(span.id)) };
+    const got = { ...NOTHING, ...(await source.span(span.id).catch((error) => ({ refused: error.message }))) };
     if (this.opened !== span.id || this.source !== source) return; // another was chosen meanwhile
+    if (got.refused) {
+      this.details.replaceChildren(h("p", { class: "refused" }, got.refused));
+      return;
+    }
     let whole;
     const held = { attachment: source.attachment, whole: source.whole && (() => (whole ??= source.whole(span.id))) };
     this.details.replaceChildren(...this.contents(index, got, held));
@@ -186,7 +190,7 @@ export class TraceView extends HTMLElement {
       return;
     }
     this.waiting = setTimeout(async () => {
-      const found = new Set(await this.source.find(wanted));
+      const found = new Set(await this.source.find(wanted).catch(() => []));
       if (this.search.value.trim() !== wanted) return;
       this.tree.mark(found);
       this.hits.textContent = number(found.size);
