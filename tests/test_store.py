@@ -103,6 +103,67 @@ def test_a_deleted_file_is_made_anew(tmp_path: Path, traces: Traces) -> None:
     assert names(traces) == ["after"]
 
 
+def test_a_file_that_alone_was_deleted_while_others_have_it_open_is_made_anew(
+    tmp_path: Path, traces: Traces
+) -> None:
+    record("before")
+    spanlog.flush()
+    holds = """
+import sqlite3, sys
+opened = sqlite3.connect("spanlog.db", isolation_level=None)
+opened.execute("BEGIN")
+print(*opened.execute("SELECT name FROM traces").fetchone(), flush=True)
+sys.stdin.read()
+opened.execute("ROLLBACK")
+opened.close()
+"""
+    other = subprocess.Popen(
+        [sys.executable, "-c", holds],
+        cwd=tmp_path,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert other.stdout
+    assert other.stdin
+    assert other.stdout.readline() == "before\n"
+    (tmp_path / "spanlog.db").unlink()
+    record("after")
+    assert spanlog.flush()
+    assert names(traces) == ["after"]
+    third = python("import spanlog; spanlog.start_span('third').__enter__().end()", tmp_path)
+    assert third.communicate()[1] == ""
+    assert names(traces) == ["after", "third"]
+    other.communicate("")  # which closes the old one
+    record("later")
+    assert names(traces) == ["after", "later", "third"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file that is open can be deleted there")
+def test_processes_whose_file_is_deleted_again_and_again_go_on(
+    tmp_path: Path, traces: Traces
+) -> None:
+    code = """
+import spanlog, time
+end = time.monotonic() + 4
+while time.monotonic() < end:
+    with spanlog.start_span("a"):
+        pass
+    spanlog.search_traces(max_results=1, return_type="list")
+    time.sleep(0.002)
+time.sleep(1)
+with spanlog.start_span("last"):
+    pass
+assert spanlog.flush()
+"""
+    programs = [python(code, tmp_path) for _ in range(3)]
+    for _ in range(30):
+        time.sleep(0.1)
+        (tmp_path / "spanlog.db").unlink(missing_ok=True)
+    assert [(p.communicate(timeout=60)[1], p.returncode) for p in programs] == [("", 0)] * 3
+    assert names(traces).count("last") == 3
+
+
 def test_a_file_that_another_replaced_is_noticed(tmp_path: Path, traces: Traces) -> None:
     record("before")
     spanlog.flush()

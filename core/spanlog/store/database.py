@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
@@ -14,6 +15,11 @@ from sqlalchemy import event, exc
 from spanlog.store import StoreError, limits
 from spanlog.store.migrations import prepare
 from spanlog.store.schema import schema_version
+
+try:
+    import fcntl
+except ImportError:  # Windows, where no file can be deleted that is open
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -74,25 +80,30 @@ class Database:
         end = time.monotonic() + _PATIENCE
         while True:
             with self._gate, self._turn, ExitStack() as stack:
+                file = _identity(self._path)
+                fresh = self._prepared != file
                 try:
-                    fresh = self._prepared != _identity(self._path)
                     if fresh:  # for the first time, or the file was deleted or replaced
                         self.close()
                         self._renewed()
+                        _begin_anew(self._path)
                     engine = self._reader if reads else self.engine
                     engine = self._alone if alone or fresh else engine
                     connection = stack.enter_context(engine.connect())
                     stack.enter_context(connection.begin())
-                except exc.OperationalError as error:
-                    if "locked" not in str(error.orig) or time.monotonic() > end:
-                        raise
-                else:
                     if fresh:
                         prepare(connection)
+                except exc.OperationalError as error:
+                    passes = "locked" in str(error.orig) or file != _identity(self._path)
+                    if not passes or time.monotonic() > end:
+                        raise
+                else:
                     yield connection
                     stack.close()
                     if fresh:
                         self._prepared = _identity(self._path)
+                    elif not reads and self._prepared != _identity(self._path):
+                        raise OSError("its file was deleted or replaced meanwhile")
                     return
             time.sleep(0.005)
 
@@ -186,6 +197,11 @@ def _refusal(url: str, error: Exception) -> str:
     """Return what to tell whoever named a store that cannot be opened."""
     reason = " ".join(str(getattr(error, "orig", None) or error).split())
     advice = "Give a path that can be written, or a database URL,"
+    if "disk I/O" in reason:
+        beside = f"{sa.make_url(url).database}-wal and -shm"
+        reason += (
+            f" (if {beside} are of a file that was deleted: end what has that open, delete them)"
+        )
     if isinstance(error, ModuleNotFoundError):
         package = "'spanlog[postgres]'" if error.name == "psycopg" else error.name
         advice = f"Install the driver (pip install {package}), or give a path"
@@ -193,7 +209,7 @@ def _refusal(url: str, error: Exception) -> str:
         url = sa.make_url(url).render_as_string(hide_password=True)
     return (
         f"cannot open the trace store {url}: {reason}. "
-        f"{advice} to set_tracking_uri() or SPANLOG_TRACKING_URI."
+        f"{advice} to set_tracking_uri() or SPANLOG_TRACKING_URI"
     )
 
 
@@ -213,6 +229,40 @@ def _identity(path: str | None) -> object:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _begin_anew(path: str | None) -> None:
+    """Remove what is left of a database whose file alone was deleted.
+
+    While a program has that open, SQLite takes its log for the new file's, and opens neither.
+    """
+    left = [Path(f"{path}{end}") for end in ("-shm", "-wal")]
+    if path is None or fcntl is None or not any(map(Path.exists, left)):
+        return
+    with suppress(OSError), _locked(Path(path).parent):  # SQLite says what is wrong, if anything is
+        if not Path(path).exists():
+            for file in left:
+                file.unlink(missing_ok=True)
+            Path(path).touch()  # whoever comes next sees that it is there
+
+
+@contextmanager
+def _locked(folder: Path) -> Generator[None]:
+    """Be the only one of our processes that makes a file there, for a moment."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        end = time.monotonic() + _BUSY
+        while True:
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise
+            time.sleep(0.005)
+        yield
+    finally:
+        os.close(opened)
 
 
 def _in_memory(url: sa.URL) -> bool:
