@@ -13,6 +13,7 @@ middle of any line here, in any thread. So it waits for no lock that such a line
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextvars
 import os
@@ -118,6 +119,8 @@ class Recorder:
         self._room = threading.Condition()
         self._start_lock = threading.Lock()
         self._write_lock = threading.Lock()
+        self._begun = False  # there is a writer, or will be
+        self._is_greenlet = False
         self._thread: threading.Thread | None = None
         self._gather = 0.0  # seconds that the last batch waited for company
         self._written = 0.0  # when it was written
@@ -219,7 +222,7 @@ class Recorder:
             if not (self._failures or sys.is_finalizing()):
                 self._write_waiting()
             return
-        if self._thread is None:
+        if not self._begun:
             self._start()
         self._bell.ring()
 
@@ -228,19 +231,29 @@ class Recorder:
         if not self._start_lock.acquire(blocking=False):
             return
         try:
-            if self._thread is not None:
+            if self._begun:
                 return
             config.fix_tracking_uri()
             self.prepare()
             notebook.install()
-            self._thread = threading.Thread(target=self._run, name="spanlog", daemon=True)
-            contextvars.Context().run(self._thread.start)  # it belongs to no span
-            sigterm.handle_in_worker(lambda: self.flush(_SIGTERM_WAIT))
+            contextvars.Context().run(self._start_thread)  # it belongs to no span
+            self._begun = True
             self._end_with_multiprocessing()
         except RuntimeError:  # the program is ending: `close` and `flush` write what is queued
-            self._thread = None
+            pass
         finally:
             self._start_lock.release()
+
+    def _start_thread(self) -> None:
+        self._is_greenlet = _are_greenlets()
+        if self._is_greenlet:
+            # `Thread.start` waits, so that others run: in a forked child they are the parent's.
+            _thread.start_new_thread(self._run, ())
+            return
+        thread = threading.Thread(target=self._run, name="spanlog", daemon=True)
+        thread.start()
+        self._thread = thread  # not before: whoever forks waits for it, which must have begun
+        sigterm.handle_in_worker(lambda: self.flush(_SIGTERM_WAIT))
 
     def prepare(self) -> None:
         """Import what the writer's thread needs, before there is one.
@@ -284,6 +297,7 @@ class Recorder:
     # What the writer's thread does.
 
     def _run(self) -> None:
+        self._thread = threading.current_thread()
         while not (self._stop or self._closed):
             self._idle = True
             if not self._queue:
@@ -467,12 +481,14 @@ class Recorder:
         thread = self._thread
         if thread is None or self._stop or thread is threading.current_thread():
             return
+        if self._is_greenlet:  # it stands still while another forks
+            return
         self.flush(_FORK_WAIT)
         self._stop = True
         self._bell.ring()
         thread.join(_FORK_WAIT)
         if not thread.is_alive():
-            self._thread = None
+            self._begun, self._thread = False, None
 
     def after_fork_in_parent(self) -> None:
         """Go on; the thread starts again when there is something to do."""
@@ -500,6 +516,11 @@ class Recorder:
             self.close()
 
         util.Finalize(None, close, exitpriority=-(2**31))
+
+
+def _are_greenlets() -> bool:
+    """Say whether threads take turns in one, as gevent and eventlet have it."""
+    return type(threading.Lock()).__module__ != "_thread"
 
 
 def _age(span: LiveSpan) -> float:
