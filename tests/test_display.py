@@ -181,6 +181,7 @@ with spanlog.start_span("größe 漢字 \\ud800 → 🌍", attributes={"spanlog.
     print(span)
 trace = spanlog.get_trace(spanlog.get_last_active_trace_id())
 print(trace, [trace], trace.data.spans, spanlog.search_sessions())
+__import__("rich").print(trace)
 print("the program goes on")
 """
     done = subprocess.run(

@@ -402,7 +402,7 @@ class Trace:
     def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
         from spanlog.display.tree import rich_tree
 
-        yield rich_tree(self)
+        yield rich_tree(self, console.encoding)
 
     def _repr_html_(self) -> str:
         from spanlog.display.page import render

@@ -11,9 +11,14 @@ PLAIN = "spanlog.plain"
 _PLAINER = str.maketrans("│├└─…✗µ→←", "||`-~xu><")  # each as wide as what it stands for
 
 
-def printable(text: str) -> str:
-    """Return a text as far as `print` can write it here."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+def printable(text: str, encoding: str | None = None) -> str:
+    """Return a text as far as it can be written.
+
+    Args:
+        text: The text.
+        encoding: How it will be encoded; by default as `print` does here.
+    """
+    encoding = encoding or getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         return text.encode(encoding, PLAIN).decode(encoding)
     except LookupError:  # somebody's own stream

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
+from spanlog.display.characters import printable
 from spanlog.display.outline import Outline, Row
 
 if TYPE_CHECKING:
@@ -54,26 +55,29 @@ def render(trace: Trace) -> str:
     return "\n".join(lines)
 
 
-def rich_tree(trace: Trace) -> rich.tree.Tree:
-    """Return a trace as a tree that rich prints in colour."""
+def rich_tree(trace: Trace, encoding: str = "utf-8") -> rich.tree.Tree:
+    """Return a trace as a tree that rich prints in colour, in characters that can be encoded."""
     from rich.text import Text
     from rich.tree import Tree
 
+    def said(text: str) -> str:
+        return printable(text, encoding)
+
     outline = Outline(trace)
     colour = {"OK": "green", "ERROR": "red"}.get(outline.state, "yellow")
-    label = Text.assemble((outline.name, "bold"), "  ", (outline.state, colour))
+    label = Text.assemble((said(outline.name), "bold"), "  ", (outline.state, colour))
     for figure in (outline.took, outline.tokens, outline.trace_id):
         if figure:
-            label.append(f"  {figure}", "dim")
+            label.append(said(f"  {figure}"), "dim")
     above = [Tree(label, guide_style="bright_black")]
     for row in outline.rows:
         depth = min(row.depth, _DEEPEST)
-        label = Text(_deep(row) + row.name, "red" if row.error else "")
+        label = Text(said(_deep(row) + row.name), "red" if row.error else "")
         if row.kind:
-            label.append(f"  {row.kind}", _COLOURS[row.family])
-        label.append(f"  {row.took}", "dim" if row.span.end_time_ns else "yellow")
+            label.append(said(f"  {row.kind}"), _COLOURS[row.family])
+        label.append(said(f"  {row.took}"), "dim" if row.span.end_time_ns else "yellow")
         if note := _note(row):
-            label.append(f"  {note}", "red" if row.error else "dim")
+            label.append(said(f"  {note}"), "red" if row.error else "dim")
         del above[depth + 1 :]
         above.append(above[depth].add(label))
     return above[0]
