@@ -377,7 +377,6 @@ class Integration:
         with self._lock:
             self.on, self.silent = on, silent
             if on:
-                recorder.prepare()
                 for module in dict.fromkeys(target.module for target in self.targets):
                     self._patch_when_imported(module)
             else:
@@ -401,6 +400,8 @@ class Integration:
 
     def _patch(self, module: ModuleType) -> None:
         """Wrap the targets of a module that is imported now."""
+        if module.__name__.partition(".")[0] not in sys.stdlib_module_names:
+            recorder.prepare()  # with a library that will be recorded, not without
         targets = [target for target in self.targets if target.module == module.__name__]
         found = [self._apply(target, module) for target in targets]
         if not any(found) and not self.silent:

@@ -258,7 +258,8 @@ class Recorder:
     def prepare(self) -> None:
         """Import what the writer's thread needs, before there is one.
 
-        It takes some 0.3 seconds. What sets recording up calls it, so that no call waits for it.
+        It takes some 0.3 seconds. What sets recording up calls it, so that no call waits for it,
+        and no program that records nothing.
         """
         if self.prepared:
             return
