@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gzip
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fixtures.loopback import Loopback, Reply
 from fixtures.openai_routes import AUDIO, CHOICES, REASONING, TEXT, TOOL_CALLS, USAGE
 
 if TYPE_CHECKING:
@@ -238,3 +240,30 @@ async def test_a_response_that_fails_in_mid_stream_keeps_what_had_arrived(
     if "cut" not in model:
         assert span.attributes["error.type"]
         assert span.attributes["error.body"]["message"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_body_that_is_not_encoded_as_it_says_is_recorded_as_it_came(
+    client: Client, last: Callable[[], Span], encoding: str
+) -> None:
+    headers = {"content-type": "text/event-stream", "content-encoding": encoding}
+    with Loopback(lambda request: Reply(200, headers, b"data: {}")) as server:
+        sdk = client.make(api_key=client.KEY, base_url=server.url, max_retries=0)
+        with contextlib.suppress(Exception):
+            await client.call(CHAT, sdk, model="plain", messages=client.HI, stream=True)
+    span = last()
+    assert span.status.status_code == "ERROR"
+    assert span.outputs == "data:application/octet-stream;base64,ZGF0YToge30="
+
+
+async def test_a_compressed_stream_is_recorded_as_what_it_holds(
+    client: Client, last: Callable[[], Span]
+) -> None:
+    event = {"id": "1", "model": "m", "choices": [{"index": 0, "delta": {"content": "Hello"}}]}
+    headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+    body = gzip.compress(f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n".encode())
+    pieces = [body[:20], body[20:]]
+    with Loopback(lambda request: Reply(200, headers, pieces)) as server:
+        sdk = client.make(api_key=client.KEY, base_url=server.url, max_retries=0)
+        await client.call(CHAT, sdk, model="plain", messages=client.HI, stream=True)
+    assert last().outputs["choices"][0]["message"]["content"] == "Hello"

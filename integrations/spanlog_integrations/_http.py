@@ -7,6 +7,7 @@ is read off the HTTP response itself, so it is recorded as it was on the wire, w
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -268,7 +269,12 @@ class Body:
         body = b"".join(pieces)
         if self._encoding and body:
             headers = {"content-encoding": self._encoding}
-            body = self._response_type(200, headers=headers, content=body).content
+            try:
+                body = self._response_type(200, headers=headers, content=body).content
+            except _decoding_errors() as error:  # the program met it past where the body is watched
+                span.set_outputs(body)
+                failed(span, {"type": type(error).__name__, "message": str(error)})
+                return
         self.read(span, body, stopped)
 
     def read(self, span: LiveSpan, body: bytes, stopped: bool) -> None:
@@ -318,6 +324,12 @@ class Body:
             failed(span, error)
         if errors:
             span.redact(secrets(self._request))
+
+
+def _decoding_errors() -> tuple[type[Exception], ...]:
+    """Return what the HTTP libraries that are in use raise of a body they cannot decompress."""
+    used = filter(None, map(sys.modules.get, ("httpx", "httpx2")))
+    return tuple(library.DecodingError for library in used)
 
 
 def _kind(event: Json) -> str:
