@@ -47,6 +47,9 @@ LOOKS: dict[str, Callable[[Any], Any]] = {
     "names": lambda thing: [
         getattr(thing, f"__{name}__", None) for name in ("name", "qualname", "module", "doc")
     ],
+    "names of its type": lambda thing: [
+        getattr(type(thing), f"__{name}__") for name in ("name", "qualname", "module", "doc")
+    ],
     "vars": lambda thing: sorted(vars(thing)),
     "callable": callable,
     "bool": bool,

@@ -40,6 +40,25 @@ class _OfClass:
         raise AttributeError  # so Python asks `__getattr__`
 
 
+class _Module(str):
+    """The name of a class's module; objects of the class may have another, as functions do."""
+
+    __slots__ = ()
+
+    def __get__(self, proxy: Any, owner: type) -> Any:
+        return proxy.__wrapped__.__module__
+
+
+class _Doc:
+    """The text about a class; objects of the class may have another."""
+
+    def __init__(self, of_class: str | None) -> None:
+        self._of_class = of_class
+
+    def __get__(self, proxy: Any, owner: type) -> Any:
+        return self._of_class if proxy is None else proxy.__wrapped__.__doc__
+
+
 class Proxy:
     """Stands in the place of an object.
 
@@ -123,8 +142,9 @@ def _namespace(cls: type[Proxy], kind: type) -> dict[str, Any]:
         **passed_on,
         **{name: method for name, method in instead.items() if name in held},
         "__slots__": ("__weakref__",) if kind.__weakrefoffset__ else (),
-        "__doc__": property(lambda proxy: proxy.__wrapped__.__doc__),
-        "__module__": property(lambda proxy: proxy.__wrapped__.__module__),
+        "__doc__": _Doc(kind.__doc__),
+        "__module__": _Module(kind.__module__),
+        "__qualname__": kind.__qualname__,
     }
 
 
