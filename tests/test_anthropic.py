@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import re
 from dataclasses import replace
@@ -726,3 +727,35 @@ async def test_the_sdks_own_spans_go_their_own_way_and_ours_is_one(
     assert last().usage["input_tokens"] == theirs.attributes["gen_ai.usage.input_tokens"]
     assert client.masked(last().outputs) == client.whole("plain")
     assert {name for name in last().attributes if name.startswith("anthropic.message")} == set()
+
+
+async def test_a_stream_that_a_middleware_of_the_programs_made_is_recorded(
+    client: Anthropic, last: Callable[[], Span]
+) -> None:
+    if "middleware" not in inspect.signature(client.package.Anthropic).parameters:
+        pytest.skip("this version has no middleware")
+
+    def made(request: Any, sent: Any, body: bytes) -> Any:
+        headers = {"content-type": "text/event-stream"}
+        return type(sent)(
+            raw=type(sent.http_response)(200, headers=headers, content=body),
+            cast_to=request.cast_to,
+            client=sdk,
+            stream=True,
+            stream_cls=request.stream_cls,
+            options=request.options,
+        )
+
+    def replay(request: Any, call_next: Any) -> Any:
+        sent = call_next(request)
+        return made(request, sent, sent.read())
+
+    async def replay_later(request: Any, call_next: Any) -> Any:
+        sent = await call_next(request)
+        return made(request, sent, await sent.read())
+
+    facts = {"api_key": KEY, "base_url": client.url}
+    between = replay_later if client.is_async else replay
+    sdk = client.make("Anthropic", middleware=[between], **facts)
+    await client.ask("plain", sdk=sdk, stream=True)
+    assert client.masked(last().outputs) == client.whole("plain")

@@ -235,7 +235,7 @@ class Body:
     def __init__(self, route: Route, http: Any, *, streamed: bool) -> None:
         self._route = route
         self._marks = route.marks
-        self._request = http.request
+        self._request = _request(http)
         self._status = http.status_code
         self._response_type = type(http)
         self._content_type = http.headers.get("content-type", "")
@@ -396,6 +396,13 @@ def _http_response(result: Any) -> Any:
     ):
         if hasattr(type(candidate), "iter_bytes") and hasattr(candidate, "is_closed"):
             return candidate
+    return None
+
+
+def _request(http: Any) -> Any:
+    """Return the request that a response answers; one that a program has made answers none."""
+    with suppress(RuntimeError):
+        return http.request
     return None
 
 
