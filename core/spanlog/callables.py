@@ -17,7 +17,7 @@ class _Callable(Proxy):
 
     __slots__ = ()
 
-    class _Instead:
+    class _Instead(Proxy._Instead):
         """A method of an object is a method whose function is the proxy."""
 
         def __get__(self: Any, instance: object, owner: type | None = None) -> Any:

@@ -93,7 +93,7 @@ class Proxy:
         delattr(self.__wrapped__, name)
 
     @property  # type: ignore[misc]
-    def __class__(self) -> Any:
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         return self.__wrapped__.__class__
 
     @property

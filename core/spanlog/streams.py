@@ -106,7 +106,7 @@ class Stepped(Proxy):
 
     __slots__ = ()
 
-    class _Instead:
+    class _Instead(Proxy._Instead):
         """A step goes through `_self_step` or `_self_step_async`."""
 
         __wrapped__: Any

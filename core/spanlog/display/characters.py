@@ -18,9 +18,9 @@ def printable(text: str, encoding: str | None = None) -> str:
         text: The text.
         encoding: How it will be encoded; by default as `print` does here.
     """
-    encoding = encoding or getattr(sys.stdout, "encoding", None) or "utf-8"
+    written_in: str = encoding or getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
-        return text.encode(encoding, PLAIN).decode(encoding)
+        return text.encode(written_in, PLAIN).decode(written_in)
     except LookupError:  # somebody's own stream
         return text
 

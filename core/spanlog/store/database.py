@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
@@ -16,10 +17,8 @@ from spanlog.store import StoreError, limits
 from spanlog.store.migrations import prepare
 from spanlog.store.schema import schema_version
 
-try:
+if sys.platform != "win32":  # where no file can be deleted that is open
     import fcntl
-except ImportError:  # Windows, where no file can be deleted that is open
-    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -237,7 +236,7 @@ def _begin_anew(path: str | None) -> None:
     While a program has that open, SQLite takes its log for the new file's, and opens neither.
     """
     left = [Path(f"{path}{end}") for end in ("-shm", "-wal")]
-    if path is None or fcntl is None or not any(map(Path.exists, left)):
+    if path is None or sys.platform == "win32" or not any(map(Path.exists, left)):
         return
     with suppress(OSError), _locked(Path(path).parent):  # SQLite says what is wrong, if anything is
         if not Path(path).exists():

@@ -132,7 +132,7 @@ def search(connection: sa.Connection) -> Generator[None]:
     connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
 
 
-def stream(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
+def stream(connection: sa.Connection, query: sa.Executable) -> Iterator[sa.Row[Any]]:
     """Go through what a query finds. However much that is: only the next rows must come in time."""
     clock: _Clock | None = connection.info.get("clock")
     found = connection.execute(query, execution_options={"yield_per": _TOGETHER})
