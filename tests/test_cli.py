@@ -355,6 +355,10 @@ def test_what_is_exported_is_imported_into_another_store(
         assert told == {"path": file, "imported": imported, "skipped": skipped}
     (found,) = lines(cli("traces", "--store", copy, "--experiment", "x", "--json"))
     assert found["trace_id"] == three["b2"]
+    large = cli("import", file, "--store", copy, "--trace-mb", "0.0001")
+    assert large.exit_code == 1
+    assert "line 1: the trace takes more than 0.0001 MB" in large.stderr
+    assert "Nothing of this file was imported" in large.stderr
     assert cli("export", file, "name = 'none'").exit_code == 1
     assert cli("import", file, "--store", copy).exit_code == 1
     (tmp_path / "broken.jsonl").write_text("{}\n")

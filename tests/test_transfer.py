@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import gzip
 import json
-from typing import TYPE_CHECKING, Any
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 import spanlog
@@ -16,9 +21,6 @@ from spanlog.entities import AssessmentSource, Trace, TraceState
 from spanlog.store import current_store
 from spanlog.transfer import BrokenFileError, ImportResult
 from test_entities import infos, spans
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40
 PNG = "data:image/png;base64," + base64.b64encode(PICTURE).decode()
@@ -284,10 +286,207 @@ def test_large_traces_come_in_several_row_groups(tmp_path: Path) -> None:
         spanlog.start_span_no_context("large", inputs="x" * 5_000_000).end()
     spanlog.export_traces(tmp_path / "a.parquet")
     groups = parquet.ParquetFile(tmp_path / "a.parquet").metadata
-    assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)] == [2, 1]
+    assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)] == [1, 1, 1]
 
 
 def test_a_compressed_file_is_gzip(tmp_path: Path) -> None:
     record()
     spanlog.export_traces(tmp_path / "a.jsonl.gz")
     assert json.loads(gzip.decompress((tmp_path / "a.jsonl.gz").read_bytes()))["info"]
+
+
+def holding(inputs: str) -> bytes:
+    return line(span={"inputs": "@"}).replace(b'"@"', inputs.encode())
+
+
+def spans_of(count: int) -> bytes:
+    data = json.loads(line())
+    (span,) = data["data"]["spans"]
+    data["data"]["spans"] = [{**span, "span_id": f"{i:016x}"} for i in range(count)]
+    return json.dumps(data).encode()
+
+
+def many(text: str, count: int) -> str:
+    return "[" + ",".join([text] * count) + "]"
+
+
+KEYS = json.dumps(dict.fromkeys(range(20_000), 0))
+LONG = "a" * 300_000
+# What is in a file, and what is said of it where a trace may take a megabyte.
+HOSTILE = {
+    "zeros": (bytes(3_000_000), "line 1: the trace takes more than 1 MB"),
+    "empty lines": (b"\n" * 5_000, "line 1001: a run of empty lines takes more than 1 MB"),
+    "blank lines": (b" \t\n" * 5_000, "line 1001: a run of empty lines takes"),
+    "a long line": (holding(f'"{LONG * 4}"'), "line 1: the trace takes"),
+    "a long second line": (line() + b"\n" + holding(f'"{LONG * 4}"'), "line 2: the trace takes"),
+    "an open string": (b'"' + b"a" * 900_000, "line 1: it is not JSON"),
+    "arrays": (holding(many("[]", 30_000)), "the trace takes"),
+    "objects": (holding(many("{}", 30_000)), "the trace takes"),
+    "numbers": (holding(many("1", 60_000)), "the trace takes"),
+    "texts": (holding(many('""', 30_000)), "the trace takes"),
+    "keys": (holding(KEYS), "the trace takes"),
+    "nesting": (holding("[" * 900_000), "the trace takes"),
+    "wide text": (holding(f'"{LONG}😀"'), "the trace takes"),
+    "escaped text": (holding(f'"{LONG}\\ud83d\\ude00"'), "the trace takes"),
+    "escaped quotes": (holding(many('"\\\\\\""', 30_000)), "the trace takes"),
+    "texts that become one": (holding(f'["{LONG}","😀"]'), "the trace takes"),
+    "spans": (spans_of(2_000), "the trace takes"),
+    "a long state": (line(info={"state": LONG}), "line 1: it is not a trace: 'aaa"),
+}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz"])
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_line_is_refused_in_a_few_words(kind: str, suffix: str, tmp_path: Path) -> None:
+    data, why = HOSTILE[kind]
+    file = tmp_path / f"hostile.{suffix}"
+    file.write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
+    with pytest.raises(BrokenFileError, match=why) as raised:
+        spanlog.import_traces(file, trace_mb=1)
+    said = str(raised.value)
+    assert len(said) < 600
+    assert ("raise trace_mb, --trace-mb or SPANLOG_IMPORT_TRACE_MB" in said) == ("takes" in said)
+    assert everything() == []
+
+
+@pytest.mark.parametrize("kind", ["arrays", "keys", "numbers", "spans", "texts that become one"])
+def test_how_large_a_trace_may_be_can_be_set(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "large.jsonl"
+    file.write_bytes(HOSTILE[kind][0])
+    assert spanlog.import_traces(file) == (1, 0)
+    monkeypatch.setattr(config, "import_trace_bytes", 1_000_000)
+    with pytest.raises(BrokenFileError, match="takes more than 1 MB"):
+        spanlog.import_traces(file)
+    assert spanlog.import_traces(file, trace_mb=50) == (0, 1)
+
+
+def test_what_is_compressed_out_of_proportion_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "bomb.jsonl.gz"
+    file.write_bytes(gzip.compress((line() + b"\n") * 4_000) * 3)
+    with pytest.raises(BrokenFileError, match="over 200 times as long; to import it, decompress"):
+        spanlog.import_traces(file, trace_mb=1)
+    assert spanlog.import_traces(file) == (1, 11_999)
+
+
+def test_what_has_no_end_is_refused_at_once(file: Path) -> None:
+    for make in (os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")):
+        make(file)
+        with pytest.raises(OSError, match=f"Not a regular file: .*{file.name}"):
+            spanlog.import_traces(file)
+        file.rmdir() if file.is_dir() else file.unlink()
+
+
+def repeating(count: int) -> Any:
+    """Return a table of a trace whose spans have the same inputs, which are in it once."""
+    pa = pytest.importorskip("pyarrow")
+    texts = ("name", "span_type", "status_message", "attributes", "events")
+    spans = {
+        "span_id": pa.array([f"{i:016x}" for i in range(count)]),
+        "inputs": pa.DictionaryArray.from_arrays(pa.array([0] * count, pa.int32()), [f'"{LONG}"']),
+        "status": pa.array(["OK"] * count),
+        **dict.fromkeys(texts, pa.array(["{}"] * count)),
+        **dict.fromkeys(("start_time_unix_nano", "end_time_unix_nano"), pa.array([1] * count)),
+        **dict.fromkeys(("parent_span_id", "outputs"), pa.nulls(count)),
+    }
+    row = {
+        **dict.fromkeys(("trace_id", "experiment_id", "experiment"), pa.array(["0"])),
+        "request_time": [dt.datetime(2026, 1, 31, tzinfo=dt.timezone.utc)],
+        "state": ["OK"],
+        "spans": pa.ListArray.from_arrays(
+            pa.array([0, count], pa.int32()), pa.StructArray.from_arrays(spans.values(), spans)
+        ),
+        **dict.fromkeys(("cost", "tags", "trace_metadata"), pa.nulls(1)),
+        **dict.fromkeys(("assessments", "attachments", "contents"), pa.array([[]])),
+    }
+    return pa.table(row)
+
+
+def nothing(count: int) -> Any:
+    """Return a table of a row with very many values that are none."""
+    pa = pytest.importorskip("pyarrow")
+    lists = pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), pa.nulls(count, pa.string()))
+    return pa.table({"attachments": lists})
+
+
+def ids(found: list[Any], kind: str = "string", **how: Any) -> Any:
+    pa = pytest.importorskip("pyarrow")
+    return pa.table({"trace_id": pa.array(found, getattr(pa, kind)(**how))})
+
+
+BY_PREFIX = {"use_dictionary": False, "column_encoding": {"trace_id": "DELTA_BYTE_ARRAY"}}
+TABLES: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "a long text": (lambda: ids(["x" * 2_000_000]), {}, "the row group takes more than 1 MB"),
+    "one text many times": (lambda: repeating(50), {}, "the row group takes more than 1 MB"),
+    "wide text": (lambda: ids([LONG + "😀"]), {"use_dictionary": False}, "the row group takes"),
+    "many rows": (lambda: ids([None] * 50_000), {}, "the row group takes more than 1 MB"),
+    "a long list": (lambda: nothing(50_000), {}, "the row group takes more than 1 MB"),
+    "texts by prefix": (lambda: ids(["x" * 10_000] * 999), BY_PREFIX, "by what they begin with"),
+    "bytes": (lambda: ids([b"x" * 9], "binary", length=9), {}, "trace_id is fixed_size_binary"),
+    "other columns": (lambda: ids(["a"]).rename_columns(["b"]), {}, "'assessments' is missing"),
+    "no spans": (lambda: ids(["a"]), {}, "'assessments' is missing"),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_hostile_table_is_refused(kind: str, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    make, how, why = TABLES[kind]
+    file = tmp_path / "hostile.parquet"
+    parquet.write_table(make(), file, compression="zstd", **how)
+    assert file.stat().st_size < 100_000
+    with pytest.raises(BrokenFileError, match=f"hostile.parquet, row 1: .*{why}"):
+        spanlog.import_traces(file, trace_mb=1)
+    assert everything() == []
+
+
+def test_a_table_may_repeat_what_is_long(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    file = tmp_path / "repeats.parquet"
+    parquet.write_table(repeating(50), file)
+    assert spanlog.import_traces(file) == (1, 0)
+    ((*_, raw, _),) = everything()
+    assert raw == [(f'"{LONG}"', None)] * 50
+
+
+IMPORT = """
+import pathlib, sys, spanlog
+for file in sys.argv[1:]:
+    try:
+        print(*spanlog.import_traces(file))
+    except spanlog.transfer.BrokenFileError as error:
+        print("refused")
+(peak,) = (x for x in pathlib.Path("/proc/self/status").open() if x.startswith("VmHWM"))
+print(int(peak.split()[1]) * 1024)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak")
+def test_an_import_takes_little_memory_whatever_is_in_a_file(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    (tmp_path / "zeros.jsonl.gz").write_bytes(gzip.compress(bytes(10**7)) * 50)
+    (tmp_path / "lines.jsonl.gz").write_bytes(gzip.compress(b"\n" * 10**7) * 50)
+    (tmp_path / "arrays.jsonl").write_bytes(holding(many("[]", 3_000_000)))
+    with (tmp_path / "sparse.jsonl").open("wb") as sparse:
+        sparse.truncate(10**10)
+    with (tmp_path / "large.jsonl").open("wb") as large:
+        for i in (1, 2, 3):  # each is written by a statement of its own
+            trace = spans_of(i).replace(b"a" * 32, b"%032x" % i)
+            large.write(trace.replace(b'"TOOL"', f'"TOOL","inputs":"{LONG * 160}"'.encode(), 1))
+            large.write(b"\n")
+    parquet.write_table(repeating(5_000), tmp_path / "bomb.parquet")
+    parquet.write_table(nothing(10**7), tmp_path / "nothing.parquet")
+    parquet.write_table(repeating(160), tmp_path / "large.parquet")
+    files = ("zeros.jsonl.gz", "lines.jsonl.gz", "arrays.jsonl", "sparse.jsonl", "large.jsonl")
+    files += ("bomb.parquet", "nothing.parquet", "large.parquet")
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT, *files],
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    *told, peak = done.stdout.splitlines()
+    assert told == [*["refused"] * 4, "3 0", "refused", "refused", "1 0"]
+    assert int(peak) < 300_000_000

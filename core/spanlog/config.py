@@ -7,6 +7,7 @@
 `SPANLOG_QUEUE_WAIT`      how many seconds a call may wait for room when the queue is full (0)
 `SPANLOG_ATTACHMENT_KB`   how many kilobytes of binary content stay inside inputs and outputs (4)
 `SPANLOG_SEARCH_SECONDS`  how long a search may take (10; 0: as long as it likes)
+`SPANLOG_IMPORT_TRACE_MB` how many megabytes a trace may take that is imported (50)
 
 What is no number is one warning, and the default is used.
 """
@@ -42,6 +43,7 @@ queue_spans = int(_number("SPANLOG_QUEUE_SPANS", 50_000))
 queue_bytes = int(_number("SPANLOG_QUEUE_MB", 512) * 1_000_000)
 queue_wait = _number("SPANLOG_QUEUE_WAIT", 0)
 attachment_bytes = int(_number("SPANLOG_ATTACHMENT_KB", 4) * 1_000)
+import_trace_bytes = int(_number("SPANLOG_IMPORT_TRACE_MB", 50) * 1_000_000)
 search_seconds = _number("SPANLOG_SEARCH_SECONDS", 10) or math.inf
 
 

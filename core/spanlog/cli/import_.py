@@ -19,21 +19,33 @@ from spanlog.cli.store import json_option, location, place, store_option
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
 )
 @click.option("--experiment", metavar="NAME", help="Put them into this experiment.")
+@click.option(
+    "--trace-mb",
+    type=click.FloatRange(min=0),
+    metavar="MB",
+    help="How many megabytes a trace may take; 50, or SPANLOG_IMPORT_TRACE_MB.",
+)
 @store_option
 @json_option
 def import_(
-    paths: tuple[Path, ...], experiment: str | None, store: str | None, as_json: bool
+    paths: tuple[Path, ...],
+    experiment: str | None,
+    trace_mb: float | None,
+    store: str | None,
+    as_json: bool,
 ) -> None:
     """Read traces from files that `spanlog export` wrote.
 
     They come into the experiments they were in, by name, or into the one that is given. Traces
     that are in the store already stay as they are, so importing twice changes nothing. A store is
-    made if there is none. Of a file that is broken nothing is imported; the line is named.
+    made if there is none. Of a file that is broken, or has a trace that is too large, nothing is
+    imported; the line is named.
 
     \b
       spanlog import traces.jsonl.gz
       spanlog import monday.parquet tuesday.parquet --experiment week
       spanlog import traces.jsonl --store copy.db
+      spanlog import videos.jsonl --trace-mb 500
 
     Ends with 1 if a file is broken or has no traces.
     """
@@ -45,7 +57,7 @@ def import_(
     empty = False
     for path in paths:
         try:
-            done = import_traces(path, experiment)
+            done = import_traces(path, experiment, trace_mb)
         except BrokenFileError as error:
             raise click.ClickException(f"{error}. Nothing of this file was imported.") from None
         except ValueError as error:

@@ -73,6 +73,11 @@ class Database:
         if not self._in_memory:
             self.engine.dispose()
 
+    def forget(self) -> None:
+        """Let go of what was written: SQLite keeps with each statement what it was last given."""
+        if self.engine.dialect.name == "sqlite":
+            self.close()
+
     @contextmanager
     def transaction(self, *, reads: bool = False, alone: bool = False) -> Generator[sa.Connection]:
         """Write under one transaction, alone if need be, or read one consistent state."""

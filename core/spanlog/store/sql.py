@@ -214,6 +214,8 @@ class SqlStore:
             raise Unavailable(
                 f"the trace store {self.name} cannot be written: {error.orig}"
             ) from error
+        finally:
+            self.database.forget()
 
     def _restore(self, connection: sa.Connection, bundles: Sequence[Bundle]) -> int:
         by_id = {b.trace.info.trace_id: b for b in reversed(bundles)}

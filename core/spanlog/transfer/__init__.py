@@ -6,8 +6,11 @@ is read back is equal to what was written.
 
 from __future__ import annotations
 
+import errno
 import os
-from itertools import islice
+import sqlite3
+import stat
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +21,7 @@ from spanlog.store import StoreError, current_store
 from spanlog.store.filters import parse_filter, parse_order
 from spanlog.transfer import jsonl, parquet
 from spanlog.transfer.errors import BrokenFileError
+from spanlog.transfer.room import together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,8 +30,8 @@ if TYPE_CHECKING:
     from spanlog.store.sql import SqlStore
 
     Write = Callable[[Path, Iterable[Bundle]], None]
-    # What is read comes with the number of its line or row.
-    Read = Callable[[Path], Iterator[tuple[int, Bundle]]]
+    # What is read comes with the number of its line or row, and its size.
+    Read = Callable[[Path, int], Iterator[tuple[int, int, Bundle]]]
 
 __all__ = ["BrokenFileError", "ImportResult", "export_traces", "import_traces"]
 
@@ -36,7 +40,9 @@ _FORMATS: dict[str, tuple[Write, Read, str]] = {
     ".jsonl.gz": (jsonl.write, jsonl.read, "line"),
     ".parquet": (parquet.write, parquet.read, "row"),
 }
-_TOGETHER = 100  # so many traces are written in one transaction
+# So many traces are written in one transaction, and so large are they together.
+_TOGETHER = 100
+_SIZE = 2**23
 
 
 class ImportResult(NamedTuple):
@@ -103,33 +109,51 @@ def export_traces(
     return count
 
 
-def import_traces(path: str | os.PathLike[str], experiment: str | None = None) -> ImportResult:
+def import_traces(
+    path: str | os.PathLike[str],
+    experiment: str | None = None,
+    trace_mb: float | None = None,
+) -> ImportResult:
     """Read traces from a file that `export_traces` wrote.
 
     The whole file is looked through first, so one that is broken leaves nothing behind. A trace
-    that is in the store already stays as it is.
+    that is in the store already stays as it is. The file may be of any length: what is in memory at
+    a time is bounded by `trace_mb`.
 
     Args:
         path: The file.
         experiment: The name of the experiment that the traces shall belong to, which is made if
             need be; by default the one they came from, by its name.
+        trace_mb: How many megabytes a trace may take: its text, twice or four times where that is
+            not ASCII, and 40 bytes for each value of its JSON. In Parquet a row group may take as
+            much. A file with a larger one is refused. By default `SPANLOG_IMPORT_TRACE_MB`, or 50.
 
     Raises:
         ValueError: The file's name does not say what is in it.
         BrokenFileError: Something in the file is not what it has to be; the message names the
             line and says why.
         ImportError: It is Parquet, and pyarrow is not installed.
-        OSError: The file cannot be read.
+        OSError: The file cannot be read, or is a directory or a device.
         Unavailable: The store cannot be written; the message says what is there already.
     """
     path = Path(path)
     _, read, numbered = _format(path)
+    if not stat.S_ISREG(path.stat().st_mode):  # it is read twice, and has to have an end
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    most = config.import_trace_bytes
+    if trace_mb is not None:
+        most = max(int(min(trace_mb, 1e12) * 1_000_000), 1)
     recorder.flush()
     store = current_store()
-    _check(store, read, path, numbered)
+    _check(store, read(path, most), path, numbered)
+
+    def named(found: tuple[int, int, Bundle]) -> tuple[Bundle, int]:
+        _, size, bundle = found
+        bundle.experiment = experiment or bundle.experiment or config.experiment
+        return bundle, size
+
     total = imported = 0
-    found = _named(read(path), experiment)
-    while some := list(islice(found, _TOGETHER)):
+    for some in together(map(named, read(path, most)), _TOGETHER, _SIZE):
         try:
             imported += store.restore(some)
         except Unavailable as error:
@@ -145,26 +169,26 @@ def _format(path: Path) -> tuple[Write, Read, str]:
     raise ValueError(f"the name of the file must end with {', '.join(_FORMATS)}: {path}")
 
 
-def _check(store: SqlStore, read: Read, path: Path, numbered: str) -> None:
+def _check(
+    store: SqlStore, found: Iterator[tuple[int, int, Bundle]], path: Path, numbered: str
+) -> None:
     """See to it that all of a file can be read and kept."""
-    come: set[str] = set()
     number = 0
     try:
-        for number, bundle in read(path):
-            bundle.check()
-            come.update(bundle.contents)
-            for sha256 in set(bundle.attachments) - come:
-                if not store.has_attachment(sha256):
-                    raise BrokenFileError(number, f"attachment {sha256} is not in the file")
+        with closing(sqlite3.connect("")) as come:  # in a file of its own: there may be millions
+            come.execute("CREATE TABLE contents (sha256 TEXT PRIMARY KEY) WITHOUT ROWID")
+            for number, _, bundle in found:
+                bundle.check()
+                new = ((sha256,) for sha256 in bundle.contents)
+                come.executemany("INSERT OR IGNORE INTO contents VALUES (?)", new)
+                for sha256 in bundle.attachments:
+                    known = come.execute("SELECT 1 FROM contents WHERE sha256 = ?", (sha256,))
+                    if not (known.fetchone() or store.has_attachment(sha256)):
+                        raise BrokenFileError(number, f"attachment {sha256} is not in the file")
+                del bundle  # it is gone before the next is there
     except BrokenFileError as error:
         raise BrokenFileError(
             error.number, f"{path}, {numbered} {error.number}: {error}"
         ) from error
     except ValueError as error:
         raise BrokenFileError(number, f"{path}, {numbered} {number}: {error}") from error
-
-
-def _named(found: Iterator[tuple[int, Bundle]], experiment: str | None) -> Iterator[Bundle]:
-    for _, bundle in found:
-        bundle.experiment = experiment or bundle.experiment or config.experiment
-        yield bundle

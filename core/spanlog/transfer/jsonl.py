@@ -20,6 +20,7 @@ from spanlog.capture import capture
 from spanlog.entities import Trace
 from spanlog.store.bundles import Bundle
 from spanlog.transfer.errors import BrokenFileError, reading
+from spanlog.transfer.room import check_size, size_of_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from spanlog.entities import Span
+
+_PROPORTION = 200  # texts that repeat one another compress to a 120th
+_EMPTY = 1_000  # bytes that an empty line is counted as
 
 
 def write(path: Path, bundles: Iterable[Bundle]) -> None:
@@ -36,54 +40,67 @@ def write(path: Path, bundles: Iterable[Bundle]) -> None:
             file.write(_line(bundle))
 
 
-def read(path: Path) -> Iterator[tuple[int, Bundle]]:
+def read(path: Path, most: int) -> Iterator[tuple[int, int, Bundle]]:
     """Go through a file, a line at a time.
+
+    Args:
+        path: The file.
+        most: How large a trace may be.
+
+    Yields:
+        The number of the line, how large the trace is, and the trace.
 
     Raises:
         BrokenFileError: A line is not what it has to be.
     """
-    number = 0
+    number = length = empty = 0
     try:
         with _open(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, unpack(number, _parsed(number, line))
+            raw: Any = getattr(file, "fileobj", file)
+            while line := file.readline(most + 1):
+                number += 1
+                length += len(line)
+                if line.isspace():
+                    empty += _EMPTY
+                    check_size(number, empty, most, "a run of empty lines")
+                    continue
+                empty, size = 0, size_of_json(line)
+                check_size(number, size, most)
+                if length > max(most, _PROPORTION * raw.tell()):
+                    raise BrokenFileError(
+                        number,
+                        f"what is compressed has become over {_PROPORTION} times as long; "
+                        "to import it, decompress the file first",
+                    )
+                with reading(number):
+                    bundle = unpack(orjson.loads(line))
+                del line  # each is gone before the next takes as much
+                yield number, size, bundle
+                del bundle
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BrokenFileError(number + 1, f"the compressed file is broken: {error}") from error
 
 
-def unpack(number: int, data: Any) -> Bundle:
+def unpack(data: Any) -> Bundle:
     """Return the trace that a line holds, with all that belongs to it.
 
     Args:
-        number: Of the line.
         data: What the line holds, parsed.
-
-    Raises:
-        BrokenFileError: It is not what it has to be.
     """
-    with reading(number):
-        trace = Trace.from_dict(data)
-        for span, held in zip(trace.data.spans, data["data"]["spans"], strict=True):
-            span._inputs = held.get("inputs_json", span._inputs)
-            span._outputs = held.get("outputs_json", span._outputs)
-        return Bundle(
-            trace,
-            data.get("experiment", ""),
-            list(data.get("attachments") or ()),
-            {sha256: _bytes(text) for sha256, text in (data.get("contents") or {}).items()},
-        )
+    trace = Trace.from_dict(data)
+    for span, held in zip(trace.data.spans, data["data"]["spans"], strict=True):
+        span._inputs = held.get("inputs_json", span._inputs)
+        span._outputs = held.get("outputs_json", span._outputs)
+    return Bundle(
+        trace,
+        data.get("experiment", ""),
+        list(data.get("attachments") or ()),
+        {sha256: _bytes(text) for sha256, text in (data.get("contents") or {}).items()},
+    )
 
 
 def _open(path: Path, mode: Literal["rb", "wb"]) -> BinaryIO | gzip.GzipFile:
     return gzip.GzipFile(path, mode) if path.name.endswith(".gz") else path.open(mode)
-
-
-def _parsed(number: int, line: bytes) -> Any:
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise BrokenFileError(number, f"it is not JSON: {error}") from error
 
 
 def _bytes(content: str | bytes) -> bytes:

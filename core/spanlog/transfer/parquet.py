@@ -13,6 +13,7 @@ import orjson
 from spanlog.capture import capture
 from spanlog.transfer.errors import BrokenFileError, reading
 from spanlog.transfer.jsonl import events, unpack
+from spanlog.transfer.room import VALUE, check_size, size_of_json, together
 from spanlog.usage import ATTRIBUTES
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 # What of a file is in memory at a time: a row group. The writer keeps 75 KB about each until the
 # file is whole.
 _ROWS = 500
-_CHARACTERS = 2**23
-_TOGETHER = 100
+_SIZE = 2**23
+_PARTS = 100_000  # row groups and columns
+_BROKEN = "the file cannot be read"
 _TEXTS = ("name", "state", "client_request_id", "request_preview", "response_preview")
 _LONG = ("inputs", "outputs", "attributes", "events")
 _COSTS = ("input_cost", "output_cost", "total_cost")
@@ -36,43 +38,104 @@ def write(path: Path, bundles: Iterable[Bundle]) -> None:
     """Write a file, a row group at a time."""
     arrow, parquet = _arrow()
     schema = _schema(arrow)
+    sized = ((row, _size(row)) for row in map(_row, bundles))
     with parquet.ParquetWriter(path, schema, compression="zstd") as file:
-        for rows in _groups(map(_row, bundles)):
+        for rows in together(sized, _ROWS, _SIZE):
             file.write_table(arrow.Table.from_pylist(rows, schema))
 
 
-def read(path: Path) -> Iterator[tuple[int, Bundle]]:
-    """Go through a file, a row at a time.
+def read(path: Path, most: int) -> Iterator[tuple[int, int, Bundle]]:
+    """Go through a file, a row group at a time.
+
+    Args:
+        path: The file.
+        most: How large a row group may be, and a trace.
+
+    Yields:
+        The number of the row, how large the trace is, and the trace.
 
     Raises:
         BrokenFileError: A row is not what it has to be.
     """
     arrow, parquet = _arrow()
     number = 0
-    try:
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(_TOGETHER):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, unpack(number, _line(number, row))
-    except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError) as error:
-        raise BrokenFileError(number + 1, str(error)) from error
+    with reading(1, _BROKEN):
+        file = _open(parquet, path, most)
+    with file:
+        for group in range(file.num_row_groups):
+            with reading(number + 1, _BROKEN):
+                table = _table(file, group, most, number + 1)
+            for start in range(table.num_rows):
+                number += 1
+                with reading(number):
+                    (row,) = table.slice(start, 1).to_pylist()
+                    size = _size(row) + sum(size_of_json(text.encode()) for text in _json(row))
+                    check_size(number, size, most)
+                    bundle = unpack(_line(row))
+                    del row  # each is gone before the next takes as much
+                yield number, size, bundle
+                del bundle
+            del table
+            arrow.default_memory_pool().release_unused()
 
 
-def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Put rows together, as many as are good to have in memory."""
-    group: list[dict[str, Any]] = []
+def _open(parquet: Any, path: Path, most: int) -> Any:
+    """Open a file so that a text is read once that its columns repeat."""
+    with parquet.ParquetFile(
+        path, thrift_string_size_limit=min(most, 2**31 - 1), thrift_container_size_limit=_PARTS
+    ) as file:
+        footer = file.metadata
+    columns = (column for group in range(footer.num_row_groups) for column in _of(footer, group))
+    repeated = {
+        column.path_in_schema
+        for column in columns
+        if column.has_dictionary_page and column.physical_type == "BYTE_ARRAY"
+    }
+    return parquet.ParquetFile(path, metadata=footer, read_dictionary=list(repeated))
+
+
+def _of(footer: Any, group: int) -> Iterator[Any]:
+    """Return what a footer says of the columns of a row group."""
+    of_group = footer.row_group(group)
+    return map(of_group.column, range(of_group.num_columns))
+
+
+def _table(file: Any, group: int, most: int, number: int) -> Any:
+    """Return a row group, if there is room for it."""
+    from spanlog.transfer.columns import check_kind, size_of
+
+    arrow, _ = _arrow()
+    known = set(_schema(arrow).names)
+    fields = [field for field in file.schema_arrow if field.name in known]
+    for field in fields:
+        check_kind(field)
     size = 0
-    for row in rows:
-        group.append(row)
-        size += sum(len(held["content"]) for held in row["contents"])
-        for span in row["spans"]:
-            size += sum(len(span[name] or "") for name in _LONG)
-        if len(group) == _ROWS or size >= _CHARACTERS:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
+    for column in _of(file.metadata, group):
+        if column.path_in_schema.split(".")[0] in known:
+            if "DELTA_BYTE_ARRAY" in column.encodings:
+                raise BrokenFileError(number, "its texts are encoded by what they begin with")
+            size += column.total_uncompressed_size + VALUE * column.num_values
+    check_size(number, size, most, "the row group")
+    table = file.read_row_group(group, [field.name for field in fields])
+    sizes = (size_of(chunk) for column in table.columns for chunk in column.chunks)
+    check_size(number, sum(sizes), most, "the row group")
+    return table
+
+
+def _size(value: Any) -> int:
+    """Return how large a row is, or what is in it."""
+    if isinstance(value, dict):
+        return sum(map(_size, value.values()))
+    if isinstance(value, list | tuple):
+        return sum(map(_size, value))
+    return VALUE + (len(value) if isinstance(value, str | bytes) else 0)
+
+
+def _json(row: dict[str, Any]) -> Iterator[str]:
+    """Return what of a row is JSON that is parsed."""
+    yield from row["assessments"]
+    for span in row["spans"]:
+        yield from (span["attributes"], span["events"])
 
 
 def _arrow() -> tuple[Any, Any]:
@@ -147,21 +210,20 @@ def _span(span: Span) -> dict[str, Any]:
     }
 
 
-def _line(number: int, row: dict[str, Any]) -> dict[str, Any]:
+def _line(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row as a line of JSON would have it."""
-    with reading(number):
-        return {
-            "experiment": row["experiment"],
-            "info": {
-                **row,
-                "request_time": row["request_time"].isoformat(timespec="milliseconds"),
-                "cost": {k: v for k, v in (row["cost"] or {}).items() if v is not None} or None,
-                "assessments": [orjson.loads(text) for text in row["assessments"]],
-            },
-            "data": {"spans": [_span_line(row["trace_id"], span) for span in row["spans"]]},
-            "attachments": row["attachments"],
-            "contents": {held["sha256"]: held["content"] for held in row["contents"]},
-        }
+    return {
+        "experiment": row["experiment"],
+        "info": {
+            **row,
+            "request_time": row["request_time"].isoformat(timespec="milliseconds"),
+            "cost": {k: v for k, v in (row["cost"] or {}).items() if v is not None} or None,
+            "assessments": [orjson.loads(text) for text in row["assessments"]],
+        },
+        "data": {"spans": [_span_line(row["trace_id"], span) for span in row["spans"]]},
+        "attachments": row["attachments"],
+        "contents": {held["sha256"]: held["content"] for held in row["contents"]},
+    }
 
 
 def _span_line(trace_id: str, span: dict[str, Any]) -> dict[str, Any]:
