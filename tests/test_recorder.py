@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import spanlog
 from spanlog import config, safety
-from spanlog.recorder import Recorder, recorder
+from spanlog.recorder import Recorder, Unavailable, recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -311,6 +311,31 @@ def test_what_waited_while_the_store_was_locked_is_written_after_one_warning(
     until(lambda: "works again" in caplog.text)
     assert len(traces()) == 51
     assert recorder.dropped_spans == 0
+
+
+def test_who_waits_while_the_store_turns_out_to_be_away_hears_of_it_at_once() -> None:
+    tried, answers = threading.Semaphore(0), threading.Semaphore(0)
+
+    class Away:
+        def write(self, *_: object) -> None:
+            tried.release()
+            answers.acquire()
+            raise Unavailable("away")
+
+    recorder.sinks = [Away()]
+    told: list[bool] = []
+    try:
+        record()
+        tried.acquire()
+        waiting = threading.Thread(target=lambda: told.append(recorder.flush(60.0)))
+        waiting.start()
+        until(lambda: recorder._queue)
+        answers.release()
+        waiting.join(30)
+        assert told == [False]
+    finally:
+        recorder.sinks = []
+        answers.release(100)
 
 
 def test_a_busy_program_does_not_starve_the_writer() -> None:

@@ -395,6 +395,9 @@ class Recorder:
     def _put_back(self, batch: list[LiveSpan | TraceRecord], error: Unavailable) -> None:
         from spanlog.spans import LiveSpan
 
+        for item in list(self._queue):  # whoever waits behind these hears of it now, too
+            if isinstance(item, _Mark):
+                item.done.set()
         for item in reversed(batch):
             if isinstance(item, LiveSpan) and item.end_time_ns is None:
                 self._open[item.span_id] = item

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 # What a PostgreSQL URL may say otherwise.
-_POSTGRESQL = {"connect_timeout": "5", "client_encoding": "utf8"}
+_POSTGRESQL = {"connect_timeout": "3", "client_encoding": "utf8"}
 # One lock of a PostgreSQL database is ours: those that write share it.
 _LOCK = 0x5350414E  # "SPAN"
 # SQLite itself waits so long for another process's transaction, in seconds; then we let others in
