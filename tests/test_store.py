@@ -160,7 +160,11 @@ assert spanlog.flush()
     for _ in range(30):
         time.sleep(0.1)
         (tmp_path / "spanlog.db").unlink(missing_ok=True)
-    assert [(p.communicate(timeout=60)[1], p.returncode) for p in programs] == [("", 0)] * 3
+    for program in programs:
+        _, err = program.communicate(timeout=60)
+        assert program.returncode == 0, err
+        # On a busy machine the file may go each time that it is tried; that is no more than said.
+        assert all(line.startswith("spanlog: the trace store ") for line in err.splitlines()), err
     assert names(traces).count("last") == 3
 
 
