@@ -131,6 +131,15 @@ def test_the_keyboard_walks_folds_and_finds_errors(agent):
     agent.locator(".title b", has_text="lookup").wait_for()
 
 
+def test_a_click_counts_though_the_rows_are_drawn_while_it_lasts(agent):
+    agent.locator(".row", has_text="index").hover()
+    agent.mouse.down()
+    agent.set_viewport_size({"width": 1100, "height": 700})
+    agent.evaluate("() => new Promise((done) => setTimeout(done, 200))")
+    agent.mouse.up()
+    agent.locator(".title b", has_text="index").wait_for()
+
+
 def test_what_was_said_is_listed_with_who_and_why(opened):
     trace = record_agent()
     about = {"trace_id": trace.info.trace_id}

@@ -78,8 +78,17 @@ export class Tree {
     if (!this.visible) return;
     const first = Math.max(Math.floor(this.rows.scrollTop / ROW) - AROUND, 0);
     const last = Math.min(first + Math.ceil(this.rows.clientHeight / ROW) + 2 * AROUND, this.visible.length);
-    this.field.replaceChildren(...this.visible.slice(first, last).map((index, n) => this.row(index, first + n)));
+    this.put(this.visible.slice(first, last).map((index, n) => this.row(index, first + n)));
     if (this.selected >= 0) this.rows.setAttribute("aria-activedescendant", `span-${this.selected}`);
+  }
+
+  // Have these rows and no others. One that is there stays: a click on it may have begun.
+  put(made) {
+    const there = new Map([...this.field.children].map((row) => [row.id, row]));
+    const rows = made.map((row) => (there.get(row.id)?.isEqualNode(row) ? there.get(row.id) : row));
+    const stay = new Set(rows);
+    for (const row of there.values()) if (!stay.has(row)) row.remove();
+    rows.forEach((row, n) => row === this.field.children[n] || this.field.insertBefore(row, this.field.children[n] ?? null));
   }
 
   row(index, place) {
