@@ -20,15 +20,18 @@ _KINDS = [
     *(getattr(collections.abc, name) for name in collections.abc.__all__),
     *(kind for kind in vars(types).values() if isinstance(kind, type)),
 ]
-_KINDS.remove(types.CapsuleType) if hasattr(types, "CapsuleType") else None
 _PREDICATES = {
     name: ask for name, ask in vars(inspect).items() if name.startswith("is") and callable(ask)
 }
 _SPECIAL = {
     name for kind in (*_KINDS, int, str, list, dict) for name in dir(kind) if name.startswith("__")
 }
-# How Python lays objects of a class out, lets them go, and asks what is a base and no class.
+# How Python lays objects of a class out, lets them go, and asks what is a base and no class; what
+# it notes of a class statement.
 _LAYOUT = {
+    "__annotations__",
+    "__firstlineno__",
+    "__static_attributes__",
     "__mro_entries__",
     "__del__",
     "__slots__",

@@ -131,9 +131,13 @@ def _namespace(cls: type[Proxy], kind: type) -> dict[str, Any]:
     """Return what a class of proxies has: a class's special methods, and what replaces methods."""
     held = {name: value for base in reversed(kind.__mro__) for name, value in vars(base).items()}
     special = {n: v for n, v in held.items() if n[:2] == n[-2:] == "__" and n not in _NOT_PASSED_ON}
-    passed_on = {n: v and _pass_on(n) for n, v in special.items() if v is None or callable(v)}
+    passed_on: dict[str, Any] = {
+        n: v and _pass_on(n) for n, v in special.items() if v is None or callable(v)
+    }
     if issubclass(kind, type):
         passed_on["__mro_entries__"] = lambda proxy, _bases: (proxy.__wrapped__,)
+        # `inspect` looks through `__wrapped__` for all but classes, from Python 3.13 on.
+        passed_on["__signature__"] = property(lambda proxy: inspect.signature(proxy.__wrapped__))
     own: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         own.update(vars(vars(base).get("_Instead", Proxy._Instead)))

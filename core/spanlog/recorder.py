@@ -481,7 +481,8 @@ class Recorder:
             time.sleep(min(_RETRY[0], left))
 
     def before_fork(self) -> None:
-        """Write what waits and end the thread: Python warns of a fork beside other threads."""
+        """Write what waits and end the threads: Python warns of a fork beside others."""
+        sigterm.before_fork()
         thread = self._thread
         if thread is None or self._stop or thread is threading.current_thread():
             return
@@ -495,7 +496,8 @@ class Recorder:
             self._begun, self._thread = False, None
 
     def after_fork_in_parent(self) -> None:
-        """Go on; the thread starts again when there is something to do."""
+        """Go on; the writer's thread starts again when there is something to do."""
+        sigterm.after_fork_in_parent()
         self._stop = False
         if self._queue and not self._closed:
             self._wake()

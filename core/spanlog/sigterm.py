@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _libc: Any = None
 _flush: Callable[[], object] | None = None
 _pipe: tuple[int, int] | None = None  # Python writes to it which signals have come
+_watcher: threading.Thread | None = None
 
 
 def handle_in_worker(flush: Callable[[], object]) -> None:
@@ -46,7 +47,19 @@ def handle_in_worker(flush: Callable[[], object]) -> None:
         return
     _flush, _pipe = flush, pipe
     signal.signal(signal.SIGTERM, _end)
-    threading.Thread(target=_watch, args=pipe[:1], name="spanlog sigterm", daemon=True).start()
+    _begin_to_watch()
+
+
+def before_fork() -> None:
+    """End the thread for a moment: Python warns of a fork beside other threads."""
+    if _pipe is not None and _watcher is not None:
+        os.write(_pipe[1], b"\0")
+        _watcher.join(1)
+
+
+def after_fork_in_parent() -> None:
+    """Go on."""
+    _begin_to_watch()
 
 
 def after_fork_in_child() -> None:
@@ -71,9 +84,20 @@ def _close(pipe: tuple[int, int]) -> None:
         os.close(end)
 
 
+def _begin_to_watch() -> None:
+    global _watcher
+    if _pipe is not None:
+        _watcher = threading.Thread(
+            target=_watch, args=_pipe[:1], name="spanlog sigterm", daemon=True
+        )
+        _watcher.start()
+
+
 def _watch(reader: int) -> None:
     """End the process from this thread: the main one may be waiting in C, or for a lock."""
-    while signals := os.read(reader, 64):
+    signals = b""
+    while 0 not in signals:
+        signals = os.read(reader, 64)
         if signal.SIGTERM in signals and signal.getsignal(signal.SIGTERM) is _end:
             _end(signal.SIGTERM, None)
 
