@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -47,18 +48,25 @@ settings.load_profile("spanlog")
 class ImportedByTheWriter:
     """Hears of each module that is imported for the first time, and by which thread.
 
-    What the writer's thread imports, the program finds in `sys.modules` before it is whole.
+    What the writer's thread imports, the program finds in `sys.modules` before it is whole. Python
+    collects garbage in whatever thread it happens to be: what finalizers import is not counted.
     """
 
     def __init__(self) -> None:
         self.names: list[str] = []
+        self.collecting = False
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        if threading.current_thread().name == "spanlog" and not name.startswith("spanlog"):
+        ours = threading.current_thread().name == "spanlog" and not self.collecting
+        if ours and not name.startswith("spanlog"):
             self.names.append(name)
+
+    def hear(self, phase: str, info: object) -> None:
+        self.collecting = phase == "start"
 
 
 imported_by_the_writer = ImportedByTheWriter()
+gc.callbacks.append(imported_by_the_writer.hear)
 sys.meta_path.insert(0, imported_by_the_writer)  # type: ignore[arg-type]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
+import gc
 import gzip
 import json
 from typing import TYPE_CHECKING, Any
@@ -251,6 +253,9 @@ async def test_a_body_that_is_not_encoded_as_it_says_is_recorded_as_it_came(
         sdk = client.make(api_key=client.KEY, base_url=server.url, max_retries=0)
         with contextlib.suppress(Exception):
             await client.call(CHAT, sdk, model="plain", messages=client.HI, stream=True)
+        for _ in range(2):  # older SDKs do not close a stream that they cannot read
+            gc.collect()
+            await asyncio.sleep(0.002)
     span = last()
     assert span.status.status_code == "ERROR"
     assert span.outputs == "data:application/octet-stream;base64,ZGF0YToge30="
