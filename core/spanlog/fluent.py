@@ -198,7 +198,7 @@ def flush(timeout: float = 30.0) -> bool:
         timeout: How long to wait at most, in seconds.
 
     Returns:
-        False if that could not be done in time.
+        False if that could not be done in time, or not at all for now: the store is away.
     """
     return recorder.flush(timeout)
 

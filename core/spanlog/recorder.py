@@ -277,7 +277,7 @@ class Recorder:
         """Wait until all that was recorded before is in the sinks, open spans too.
 
         Returns:
-            False if that could not be done in time.
+            False if that could not be done in time, or not at all for now: the store is away.
         """
         if threading.current_thread() is self._thread:
             return False
