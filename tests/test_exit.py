@@ -128,7 +128,7 @@ import asyncio, hashlib, re
 spanlog.autolog()
 root = spanlog.start_span('open').__enter__()
 record('a')
-time.sleep(1)
+assert spanlog.flush()
 assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 assert signal.set_wakeup_fd(-1) == -1
 print('ready', flush=True)
