@@ -110,7 +110,8 @@ def environment(pin: Path) -> Path:
     if uv := uv_command():
         what += ["--override", str(overrides)] if overrides.exists() else []
         call([*uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
-        call([*uv, "pip", "install", "--quiet", "--python", str(python), *what])
+        # Certificates are the machine's, as with pip.
+        call([*uv, "pip", "install", "--native-tls", "--quiet", "--python", str(python), *what])
     else:
         venv.create(folder, with_pip=True)
         call([str(python), "-m", "pip", "install", "--quiet", *what])

@@ -116,8 +116,9 @@ class Place:
     def install(self, *what: str) -> None:
         """Install something."""
         # Sources are those of a whole repository, of which the source distribution is a part.
-        install = [*UV, "pip", "install", "--quiet", "--no-sources", "--python", str(self.python)]
-        call([*install, *what])
+        # Certificates are the machine's, as with pip.
+        options = ["--quiet", "--native-tls", "--no-sources", "--python", str(self.python)]
+        call([*UV, "pip", "install", *options, *what])
 
     def fetch(self, version: str) -> None:
         """Download the source distribution and unpack it."""
