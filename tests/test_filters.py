@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spanlog import config
 from spanlog.client import TracingClient
-from spanlog.store.filters import FilterError
+from spanlog.store.filters import FilterError, parse_filter, parse_order
 
 MS = 1_000_000
 TEXTS = [
@@ -423,3 +423,37 @@ print("sqlglot" in sys.modules)
     )
     assert done.stdout.split() == ["False", "True"]
     assert config.experiment == "Default"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 200_000 + " = 1",
+        "name = 'x' AND " * 1_000 + "nope = 1",
+        "tags." + "k" * 200_000 + " ~ 1",
+        "name = 'x' " + "'" * 100_001,
+        "span.type RLIKE '" + "(" * 4_000 + "'",
+        "trace.name RLIKE '" + "a" * 6_000 + "'",
+    ],
+)
+def test_what_is_wrong_with_a_long_filter_is_said_in_one_line_and_shown_as_far_as_is_sensible(
+    text: str,
+) -> None:
+    with pytest.raises(FilterError) as raised:
+        parse_filter(text)
+    said, shown, _ = str(raised.value).splitlines()
+    assert len(said) < 1_500
+    assert len(shown) <= 50_003
+
+
+@pytest.mark.parametrize("text", ["x" * 100_000, "name " + "D" * 100_000])
+def test_what_is_wrong_with_a_long_order_is_said_in_one_line(text: str) -> None:
+    with pytest.raises(FilterError) as raised:
+        parse_order([text])
+    assert len(str(raised.value)) < 1_500
+
+
+def test_the_place_in_a_filter_of_several_lines_is_shown_in_its_line() -> None:
+    with pytest.raises(FilterError) as raised:
+        parse_filter("name = 'a' AND\n  nope = 1\n  AND status = 'OK'")
+    assert str(raised.value).endswith("\n  nope = 1\n  ^")

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from spanlog.store import fulltext
 from spanlog.store.dialects import ByDialect, unindexed, with_cases
 from spanlog.store.filters import tree
-from spanlog.store.filters.errors import FilterError, misread
+from spanlog.store.filters.errors import FilterError, misread, quoted
 from spanlog.store.filters.fields import Field, find
 from spanlog.store.schema import spans, storable, traces
 
@@ -207,7 +207,7 @@ class _Compiler:
     def _number(self, name: str, written: Value) -> float:
         number = _number(written)
         if number is None:
-            problem = f"{name} is compared with a number, found {written.text!r}"
+            problem = f"{name} is compared with a number, found {quoted(written.text)}"
             self._complain(problem, written.start)
         return number
 

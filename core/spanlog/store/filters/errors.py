@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+_AROUND = 25_000  # characters of a filter that are shown on each side of a place
+_quoting = reprlib.Repr()
+_quoting.maxstring = 200
 
 
 class FilterError(ValueError):
@@ -15,8 +21,17 @@ class FilterError(ValueError):
 
 def misread(text: str, start: int, problem: str) -> FilterError:
     """Return the error that points at a place in a filter."""
-    place = f"{text}\n{' ' * start}^"
+    line = text.rfind("\n", 0, start) + 1
+    begin = max(line, start - _AROUND)
+    after, *_ = text[start : start + _AROUND].split("\n")
+    shown = ("..." if begin > line else "") + text[begin:start]
+    place = f"{shown}{after}\n{' ' * len(shown)}^"
     return FilterError(f"the filter does not parse at character {start}: {problem}\n{place}")
+
+
+def quoted(text: str) -> str:
+    """Return a text as an error quotes it: without its middle where it is long."""
+    return _quoting.repr(text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

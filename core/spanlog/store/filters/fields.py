@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
 
-from spanlog.store.filters.errors import nearest
+from spanlog.store.filters.errors import nearest, quoted
 from spanlog.store.filters.json import Json, member
 from spanlog.store.schema import (
     assessments,
@@ -143,4 +143,4 @@ def find(name: str) -> Field:
     for prefix in _PREFIXES:
         if name.removeprefix(prefix) in FIELDS:
             return FIELDS[name.removeprefix(prefix)]
-    raise KeyError(f"there is no field {name!r}. {nearest(name, _KNOWN)}")
+    raise KeyError(f"there is no field {quoted(name)}. {nearest(name, _KNOWN)}")

@@ -15,7 +15,7 @@ from sqlglot import Dialect, ErrorLevel, TokenType, exp
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokens import Token  # type: ignore[attr-defined]
 
-from spanlog.store.filters.errors import misread, nearest
+from spanlog.store.filters.errors import misread, nearest, quoted
 from spanlog.store.filters.fields import NAME
 from spanlog.store.filters.tree import All, Any, Comparison, Name, Not, Value
 
@@ -107,7 +107,7 @@ class _Parser:
         found = word[1] if word else ""
         known = found.upper() in _WORDS or not found.isalpha()
         hint = "" if known else f". {nearest(found.upper(), _WORDS)}"
-        self.complain(f"cannot read {found!r} here{hint}", start)
+        self.complain(f"cannot read {quoted(found)} here{hint}", start)
 
     def _tokens(self) -> Sequence[Token]:
         try:
@@ -201,7 +201,7 @@ class _Parser:
         value = self._item(node)
         if isinstance(value, Value):
             return value
-        found = f", found {value.text!r}" if value else ""
+        found = f", found {quoted(value.text)}" if value else ""
         hint = "; texts are written in quotes" if value else ""
         if isinstance(node, exp.Null):
             hint = "; write IS NULL or IS NOT NULL"

@@ -11,7 +11,7 @@ import orjson
 import sqlalchemy as sa
 
 from spanlog.capture import safe_repr
-from spanlog.store.filters.errors import FilterError
+from spanlog.store.filters.errors import FilterError, quoted
 from spanlog.store.filters.fields import NAME, Field, find
 from spanlog.store.schema import spans, traces
 
@@ -141,14 +141,14 @@ def latest_first(latest: Any, name: Any) -> Order:
 def _keys(text: str, of_spans: bool) -> list[_Key]:
     name = NAME.match(text.strip())
     if name is None:
-        raise FilterError(f"cannot order by {text!r}: expected the name of a field")
+        raise FilterError(f"cannot order by {quoted(text)}: expected the name of a field")
     direction = text.strip()[name.end() :].strip().upper() or "ASC"
     if direction not in ("ASC", "DESC"):
-        raise FilterError(f"cannot order by {text!r}: the direction is ASC or DESC")
+        raise FilterError(f"cannot order by {quoted(text)}: the direction is ASC or DESC")
     try:
         found = find(name[0])
     except KeyError as error:
-        raise FilterError(f"cannot order by {text!r}: {error.args[0]}") from None
+        raise FilterError(f"cannot order by {quoted(text)}: {error.args[0]}") from None
     return [_Key(value, direction == "DESC") for value in _values(name[0], found, of_spans)]
 
 
