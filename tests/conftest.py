@@ -14,8 +14,9 @@ import postgres
 import pytest
 import spanlog
 from hypothesis import HealthCheck, settings
-from spanlog import config, context, safety
-from spanlog.recorder import recorder
+from spanlog import config, safety
+from spanlog.record import context
+from spanlog.record.recorder import recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import spanlog
-from spanlog.context import CURRENT, RESOLVERS, current_span
+from spanlog.record.context import CURRENT, RESOLVERS, current_span
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from spanlog.entities import Span, Trace
-    from spanlog.patching import Integration
+    from spanlog.instrument.patching import Integration
 
     Step = Callable[[str], Any]
 

@@ -12,9 +12,10 @@ import pytest
 import spanlog
 from hypothesis import given
 from hypothesis import strategies as st
-from spanlog import attachments, config
-from spanlog.capture import capture
+from spanlog import config
 from spanlog.entities import Attachment
+from spanlog.model import attachments
+from spanlog.model.capture import capture
 from spanlog.store import StoreError, current_store
 
 if TYPE_CHECKING:

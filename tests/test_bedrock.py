@@ -17,7 +17,7 @@ import pytest
 import spanlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spanlog.spans import LiveSpan
+from spanlog.record.span import LiveSpan
 from spanlog_integrations import _bedrock, bedrock
 
 from fixtures import bedrock_routes, eventstream

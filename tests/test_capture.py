@@ -21,7 +21,7 @@ import pytest
 import spanlog
 from hypothesis import given
 from hypothesis import strategies as st
-from spanlog.capture import capture, decode
+from spanlog.model.capture import capture, decode
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # pydantic.v1 under a new Python

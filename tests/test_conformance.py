@@ -25,7 +25,7 @@ import pytest
 import spanlog
 from alike import compared, seen, seen_async
 from spanlog import safety, tracing
-from spanlog.spans import LiveSpan
+from spanlog.record.span import LiveSpan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -635,7 +635,7 @@ def test_autolog_for_all_imports_no_library_and_overrides_nothing_explicit(
 ) -> None:
     code = """
         import importlib, sys, spanlog
-        from spanlog.callables import Patched
+        from spanlog.record.callables import Patched
         name, module, at = sys.argv[1:]
         getattr(spanlog, name).autolog(disable=True)
         spanlog.autolog()

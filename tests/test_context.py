@@ -7,8 +7,9 @@ import threading
 
 import pytest
 import spanlog
-from spanlog import context, safety
-from spanlog.spans import LiveSpan
+from spanlog import safety
+from spanlog.record import context
+from spanlog.record.span import LiveSpan
 
 
 def tree(trace):

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import spanlog
-from spanlog.context import CURRENT
 from spanlog.entities import SpanType
+from spanlog.record.context import CURRENT
 
 from fixtures import openai_routes
 from fixtures.loopback import Loopback, Reply

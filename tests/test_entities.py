@@ -8,7 +8,6 @@ import pytest
 import spanlog
 from hypothesis import given
 from hypothesis import strategies as st
-from spanlog.capture import capture
 from spanlog.entities import (
     Span,
     SpanEvent,
@@ -20,6 +19,7 @@ from spanlog.entities import (
     TraceInfo,
     TraceState,
 )
+from spanlog.model.capture import capture
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
 values = st.recursive(
@@ -42,7 +42,7 @@ times = st.integers(0, 2**62)
 
 @st.composite
 def spans(draw, parent_ids):
-    return Span.stored(
+    return Span._stored(
         trace_id="0" * 32,
         span_id=f"{draw(st.integers(0, 2**64 - 1)):016x}",
         parent_id=draw(st.sampled_from([None, *parent_ids])),

@@ -236,7 +236,7 @@ def test_a_killed_program_that_nobody_has_asked_after_counts_as_ended(
 
 
 LOCKED = """
-from spanlog import recorder
+from spanlog.record import recorder
 recorder._EXIT_WAIT = {bound}
 import sqlite3
 record('a'); spanlog.flush()

@@ -17,7 +17,7 @@ import spanlog
 from alike import compared, seen_async
 from frameworks import RESOLVERS, Program, clean, outline, owners
 from spanlog import safety, tracing
-from spanlog.spans import LiveSpan
+from spanlog.record.span import LiveSpan
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,8 @@ import pytest
 import spanlog
 from hypothesis import given
 from hypothesis import strategies as st
-from spanlog import usage
-from spanlog.spans import LiveSpan
+from spanlog.model import usage
+from spanlog.record.span import LiveSpan
 from spanlog_integrations import _gemini, _interactions, gemini
 from spanlog_integrations._http import secrets
 

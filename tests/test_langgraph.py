@@ -277,8 +277,8 @@ async def test_what_a_run_was_left_with_is_let_go_of_as_without_tracing(
         pytest.skip("this version has no interrupts of that kind")
     from langgraph.types import interrupt
 
-    monkeypatch.setattr("spanlog.recorder._GATHER_FIRST", 60.0)  # the writer does not come
-    monkeypatch.setattr("spanlog.recorder._GATHER", 60.0)
+    monkeypatch.setattr("spanlog.record.recorder._GATHER_FIRST", 60.0)  # the writer does not come
+    monkeypatch.setattr("spanlog.record.recorder._GATHER", 60.0)
     left: list[Any] = []
 
     class Large:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import spanlog
 from frameworks import clean, outline
-from spanlog import safety, usage
+from spanlog import safety
+from spanlog.model import usage
 
 from fixtures.loopback import Loopback
 from fixtures.openai_routes import TEXT, router

@@ -14,8 +14,8 @@ import spanlog
 from cassettes import FOLDER, Unreadable, load, paths
 from hypothesis import given
 from hypothesis import strategies as st
-from spanlog import messages
 from spanlog.entities import ChatMessage, Media, Tool, ToolCall, ToolResult
+from spanlog.model import messages
 
 from fixtures.bodies import fill
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import spanlog
 import sqlalchemy as sa
-from spanlog.spans import LiveSpan
+from spanlog.record.span import LiveSpan
 from spanlog.store import current_store
 from spanlog.store.schema import schema_version, trace_models
 

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from spanlog import safety
-from spanlog.context import current_span
-from spanlog.patching import Call, Hook, Integration, Recording, Target, records
-from spanlog.spans import LiveSpan
+from spanlog.instrument.patching import Call, Hook, Integration, Recording, Target, records
+from spanlog.record.context import current_span
+from spanlog.record.span import LiveSpan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

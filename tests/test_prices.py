@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import spanlog
-from spanlog import prices
 from spanlog.entities import Trace
+from spanlog.model import prices
 
 
 def call(model: str, provider: str | None = "openai", parent: Any = None, **counts: int) -> Any:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import spanlog
 from alike import compared, differences, seen
-from spanlog.callables import patched
-from spanlog.spans import LiveSpan
-from spanlog.streams import Stepped, Watch, Watched, Worked
+from spanlog.record.callables import patched
+from spanlog.record.span import LiveSpan
+from spanlog.record.streams import Stepped, Watch, Watched, Worked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -94,7 +94,7 @@ def public():
         if inspect.ismodule(value):
             names = getattr(value, "__all__", [n for n in vars(value) if not n.startswith("_")])
             found = [getattr(value, n) for n in names]
-            home = (value.__name__, "spanlog.entities", "spanlog.spans")
+            home = (value.__name__, "spanlog.entities", "spanlog.record.span")
             yield value.__name__, value
         else:
             found, home = [value], ("",)

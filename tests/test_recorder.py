@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import spanlog
 from spanlog import config, safety
-from spanlog.recorder import Recorder, Unavailable, recorder
+from spanlog.record.recorder import Recorder, Unavailable, recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,7 +101,7 @@ assert spanlog.flush()
 def test_what_waits_is_written_in_one_transaction(
     rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spanlog.recorder._GATHER", 1.0)
+    monkeypatch.setattr("spanlog.record.recorder._GATHER", 1.0)
     record()
     spanlog.flush()
     seen = set()
@@ -123,7 +123,7 @@ def test_a_span_open_for_a_second_is_written_while_it_runs(rows: Any) -> None:
 def test_a_short_span_is_written_once_it_has_ended_and_not_before(
     rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spanlog.recorder._SHOW_OPEN_AFTER", 60.0)
+    monkeypatch.setattr("spanlog.record.recorder._SHOW_OPEN_AFTER", 60.0)
     with spanlog.start_span("short"):
         record("child")
         until(lambda: rows("SELECT 1 FROM spans WHERE name = 'child'"))
@@ -223,7 +223,7 @@ def test_one_span_that_cannot_be_written_never_stops_the_others(
 
 def test_an_error_of_ours_in_the_writer_fails_the_test_that_caused_it() -> None:
     with spanlog.start_span("a") as span:
-        span.put_off(lambda _: 1 / 0)
+        span._read_later(lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         spanlog.flush()
 
@@ -430,7 +430,7 @@ print(*(getattr(spanlog.config, name) for name in ("queue_spans", "queue_bytes",
 def test_what_is_put_off_waits_until_the_span_has_ended() -> None:
     read: list[str] = []
     with spanlog.start_span("model") as span:
-        span.put_off(lambda span: read.append("done"))
+        span._read_later(lambda span: read.append("done"))
         spanlog.flush()  # which writes open spans, too
         assert read == []
     spanlog.flush()

@@ -14,7 +14,8 @@ import pytest
 import spanlog
 from hypothesis import given
 from hypothesis import strategies as st
-from spanlog import client, search
+from spanlog import client
+from spanlog.api import search
 from spanlog.entities import Trace
 from spanlog.store.filters import FilterError
 from spanlog.store.filters.fields import FIELDS

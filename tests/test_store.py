@@ -17,7 +17,7 @@ import spanlog
 from hypothesis import given
 from hypothesis import strategies as st
 from spanlog import config
-from spanlog.recorder import recorder
+from spanlog.record.recorder import recorder
 from spanlog.store import StoreError, current_store, database
 from spanlog.store.preview import request_preview, response_preview
 
@@ -414,7 +414,7 @@ JSON = st.recursive(
 @given(JSON)
 def test_any_inputs_have_a_preview(value: Any) -> None:
     import orjson
-    from spanlog.capture import capture
+    from spanlog.model.capture import capture
 
     data = capture(value)
     for preview in (request_preview(data), response_preview(data)):

@@ -9,9 +9,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from spanlog import safety, streams
-from spanlog.spans import LiveSpan
-from spanlog.streams import Watch, Watched
+from spanlog import safety
+from spanlog.record import streams
+from spanlog.record.span import LiveSpan
+from spanlog.record.streams import Watch, Watched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -159,7 +160,7 @@ def test_many_threads_end_a_span_once() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        span.settle()
+        span._settle()
         assert len(seen.calls) == 1
 
 
@@ -207,7 +208,7 @@ async def test_of_several_iterations_the_first_is_the_stream(is_async: bool) -> 
     await drain(stream, None, is_async=is_async)
     assert span.end_time_ns is None
     await drain(iterator, None, is_async=is_async)
-    span.settle()
+    span._settle()
     assert seen.calls == [([1, 2], False)]
 
 

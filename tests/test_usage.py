@@ -2,8 +2,8 @@
 
 import pytest
 import spanlog
-from spanlog import usage
-from spanlog.usage import ATTRIBUTES
+from spanlog.model import usage
+from spanlog.model.usage import ATTRIBUTES
 
 
 def spend(span, **counts):

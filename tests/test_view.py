@@ -4,8 +4,8 @@ import re
 
 import pytest
 import spanlog
-from spanlog.assessments import AssessmentSource
 from spanlog.display import data, page
+from spanlog.model.assessments import AssessmentSource
 from view_traces import SCRIPT, record_agent, record_hostile, record_many
 
 UNFOLD = "all => all.querySelectorAll('details').forEach(one => (one.open = true))"

@@ -26,40 +26,40 @@ if TYPE_CHECKING:
     from spanlog import client as client
     from spanlog import entities as entities
     from spanlog import tracing as tracing
+    from spanlog.api.datasets import create_dataset as create_dataset
+    from spanlog.api.datasets import delete_dataset as delete_dataset
+    from spanlog.api.datasets import get_dataset as get_dataset
+    from spanlog.api.datasets import search_datasets as search_datasets
+    from spanlog.api.feedback import delete_assessment as delete_assessment
+    from spanlog.api.feedback import get_assessment as get_assessment
+    from spanlog.api.feedback import log_assessment as log_assessment
+    from spanlog.api.feedback import log_expectation as log_expectation
+    from spanlog.api.feedback import log_feedback as log_feedback
+    from spanlog.api.feedback import override_feedback as override_feedback
+    from spanlog.api.feedback import update_assessment as update_assessment
+    from spanlog.api.fluent import flush as flush
+    from spanlog.api.fluent import flush_trace_async_logging as flush_trace_async_logging
+    from spanlog.api.fluent import get_active_trace_id as get_active_trace_id
+    from spanlog.api.fluent import get_current_active_span as get_current_active_span
+    from spanlog.api.fluent import get_last_active_trace_id as get_last_active_trace_id
+    from spanlog.api.fluent import get_tracking_uri as get_tracking_uri
+    from spanlog.api.fluent import set_experiment as set_experiment
+    from spanlog.api.fluent import set_tracking_uri as set_tracking_uri
+    from spanlog.api.fluent import start_span as start_span
+    from spanlog.api.fluent import start_span_no_context as start_span_no_context
+    from spanlog.api.fluent import update_current_trace as update_current_trace
+    from spanlog.api.search import delete_trace_tag as delete_trace_tag
+    from spanlog.api.search import delete_traces as delete_traces
+    from spanlog.api.search import get_attachment as get_attachment
+    from spanlog.api.search import get_trace as get_trace
+    from spanlog.api.search import search_sessions as search_sessions
+    from spanlog.api.search import search_spans as search_spans
+    from spanlog.api.search import search_traces as search_traces
+    from spanlog.api.search import set_trace_tag as set_trace_tag
     from spanlog.client import MlflowClient as MlflowClient
     from spanlog.client import TracingClient as TracingClient
-    from spanlog.datasets import create_dataset as create_dataset
-    from spanlog.datasets import delete_dataset as delete_dataset
-    from spanlog.datasets import get_dataset as get_dataset
-    from spanlog.datasets import search_datasets as search_datasets
-    from spanlog.decorator import trace as trace
-    from spanlog.feedback import delete_assessment as delete_assessment
-    from spanlog.feedback import get_assessment as get_assessment
-    from spanlog.feedback import log_assessment as log_assessment
-    from spanlog.feedback import log_expectation as log_expectation
-    from spanlog.feedback import log_feedback as log_feedback
-    from spanlog.feedback import override_feedback as override_feedback
-    from spanlog.feedback import update_assessment as update_assessment
-    from spanlog.fluent import flush as flush
-    from spanlog.fluent import flush_trace_async_logging as flush_trace_async_logging
-    from spanlog.fluent import get_active_trace_id as get_active_trace_id
-    from spanlog.fluent import get_current_active_span as get_current_active_span
-    from spanlog.fluent import get_last_active_trace_id as get_last_active_trace_id
-    from spanlog.fluent import get_tracking_uri as get_tracking_uri
-    from spanlog.fluent import set_experiment as set_experiment
-    from spanlog.fluent import set_tracking_uri as set_tracking_uri
-    from spanlog.fluent import start_span as start_span
-    from spanlog.fluent import start_span_no_context as start_span_no_context
-    from spanlog.fluent import update_current_trace as update_current_trace
-    from spanlog.patching import autolog as autolog
-    from spanlog.search import delete_trace_tag as delete_trace_tag
-    from spanlog.search import delete_traces as delete_traces
-    from spanlog.search import get_attachment as get_attachment
-    from spanlog.search import get_trace as get_trace
-    from spanlog.search import search_sessions as search_sessions
-    from spanlog.search import search_spans as search_spans
-    from spanlog.search import search_traces as search_traces
-    from spanlog.search import set_trace_tag as set_trace_tag
+    from spanlog.instrument.patching import autolog as autolog
+    from spanlog.record.decorator import trace as trace
     from spanlog.transfer import export_traces as export_traces
     from spanlog.transfer import import_traces as import_traces
 
@@ -87,40 +87,40 @@ _ALIASES = {"genai": "gemini", "langgraph": "langchain"}
 _HOME = {
     "MlflowClient": "client",
     "TracingClient": "client",
-    "autolog": "patching",
-    "create_dataset": "datasets",
-    "delete_assessment": "feedback",
-    "delete_dataset": "datasets",
-    "delete_trace_tag": "search",
-    "delete_traces": "search",
+    "autolog": "instrument.patching",
+    "create_dataset": "api.datasets",
+    "delete_assessment": "api.feedback",
+    "delete_dataset": "api.datasets",
+    "delete_trace_tag": "api.search",
+    "delete_traces": "api.search",
     "export_traces": "transfer",
-    "flush": "fluent",
-    "flush_trace_async_logging": "fluent",
-    "get_active_trace_id": "fluent",
-    "get_assessment": "feedback",
-    "get_attachment": "search",
-    "get_current_active_span": "fluent",
-    "get_dataset": "datasets",
-    "get_last_active_trace_id": "fluent",
-    "get_trace": "search",
-    "get_tracking_uri": "fluent",
+    "flush": "api.fluent",
+    "flush_trace_async_logging": "api.fluent",
+    "get_active_trace_id": "api.fluent",
+    "get_assessment": "api.feedback",
+    "get_attachment": "api.search",
+    "get_current_active_span": "api.fluent",
+    "get_dataset": "api.datasets",
+    "get_last_active_trace_id": "api.fluent",
+    "get_trace": "api.search",
+    "get_tracking_uri": "api.fluent",
     "import_traces": "transfer",
-    "log_assessment": "feedback",
-    "log_expectation": "feedback",
-    "log_feedback": "feedback",
-    "override_feedback": "feedback",
-    "search_datasets": "datasets",
-    "search_sessions": "search",
-    "search_spans": "search",
-    "search_traces": "search",
-    "set_experiment": "fluent",
-    "set_trace_tag": "search",
-    "set_tracking_uri": "fluent",
-    "start_span": "fluent",
-    "start_span_no_context": "fluent",
-    "trace": "decorator",
-    "update_assessment": "feedback",
-    "update_current_trace": "fluent",
+    "log_assessment": "api.feedback",
+    "log_expectation": "api.feedback",
+    "log_feedback": "api.feedback",
+    "override_feedback": "api.feedback",
+    "search_datasets": "api.datasets",
+    "search_sessions": "api.search",
+    "search_spans": "api.search",
+    "search_traces": "api.search",
+    "set_experiment": "api.fluent",
+    "set_trace_tag": "api.search",
+    "set_tracking_uri": "api.fluent",
+    "start_span": "api.fluent",
+    "start_span_no_context": "api.fluent",
+    "trace": "record.decorator",
+    "update_assessment": "api.feedback",
+    "update_current_trace": "api.fluent",
 }
 _MODULES = ("client", "entities", "tracing")
 

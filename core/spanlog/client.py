@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spanlog import feedback, fluent, search
-from spanlog.context import current_span
-from spanlog.recorder import recorder
-from spanlog.spans import LiveSpan, NoOpSpan, SpanStatus, SpanStatusCode
+from spanlog.api import feedback, fluent, search
+from spanlog.model.span import SpanStatus, SpanStatusCode
+from spanlog.record.context import current_span
+from spanlog.record.recorder import recorder
+from spanlog.record.span import LiveSpan, NoOpSpan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from spanlog.entities import Assessment, PagedList, Session, Span, Trace
+    from spanlog.model.assessments import Assessment
+    from spanlog.model.span import Span
+    from spanlog.model.trace import PagedList, Session, Trace
 
 
 class TracingClient:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from spanlog import context as _context
-from spanlog.capture import safe_str
-from spanlog.fluent import _SESSION, _USER, _texts
+from spanlog.api.fluent import _SESSION, _USER, _texts
+from spanlog.model.capture import safe_str
+from spanlog.record import context as _context
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
-    from spanlog.spans import LiveSpan
+    from spanlog.record.span import LiveSpan
 
 __all__ = [
     "context",

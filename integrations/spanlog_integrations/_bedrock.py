@@ -15,7 +15,7 @@ from spanlog_integrations._http import parsed
 from spanlog_integrations._usage import openai_usage
 
 if TYPE_CHECKING:
-    from spanlog.spans import LiveSpan
+    from spanlog.record.span import LiveSpan
 
 Json = dict[str, Any]
 

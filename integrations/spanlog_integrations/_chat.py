@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spanlog.capture import decode, wire
+from spanlog.model.capture import decode, wire
 
 from spanlog_integrations._usage import openai_usage
 
 if TYPE_CHECKING:
-    from spanlog.spans import LiveSpan
+    from spanlog.record.span import LiveSpan
 
 Json = dict[str, Any]
 
@@ -110,7 +110,9 @@ def tools(span: LiveSpan, offered: Any) -> None:
     """Record the definitions of the tools that are offered to the model."""
     if offered:
         snapshot = wire(_open(offered), UNSENT)
-        span.put_off(lambda span: span.set_attribute("gen_ai.tool.definitions", decode(snapshot)))
+        span._read_later(
+            lambda span: span.set_attribute("gen_ai.tool.definitions", decode(snapshot))
+        )
 
 
 def response(span: LiveSpan, reply: Json) -> None:

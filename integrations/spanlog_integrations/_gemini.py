@@ -10,7 +10,7 @@ from spanlog_integrations import _chat
 from spanlog_integrations._usage import google_usage
 
 if TYPE_CHECKING:
-    from spanlog.spans import LiveSpan
+    from spanlog.record.span import LiveSpan
 
 Json = dict[str, Any]
 

@@ -15,11 +15,11 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import orjson
-from spanlog.capture import wire
-from spanlog.context import current_span
-from spanlog.patching import Recording
-from spanlog.spans import LiveSpan
-from spanlog.streams import Watch, watch_body
+from spanlog.instrument.patching import Recording
+from spanlog.model.capture import wire
+from spanlog.record.context import current_span
+from spanlog.record.span import LiveSpan
+from spanlog.record.streams import Watch, watch_body
 
 from spanlog_integrations import _chat, _eventstream, _sse
 
@@ -148,7 +148,7 @@ class Exchange(Recording):
     def holds(self, http: Any, *, streamed: bool) -> None:
         """Record an HTTP response whose body has been read."""
         body, content = self._body(http, streamed=streamed), http.content
-        self.span.put_off(lambda span: body.read(span, content, stopped=False))
+        self.span._read_later(lambda span: body.read(span, content, stopped=False))
 
     def _body(self, http: Any, *, streamed: bool) -> Body:
         if found := request_id(http):
@@ -169,7 +169,7 @@ class Exchange(Recording):
         }
         self.span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
         self.span.record_exception(error)
-        self.span.redact(secrets(request))
+        self.span._redact(secrets(request))
         self.span.end()
 
 
@@ -220,8 +220,8 @@ class Sent(Exchange):
 
     def _answered(self, reply: Any) -> None:
         route, outputs = self._route, wire(reply)
-        self.span.keep_outputs(outputs)
-        self.span.put_off(lambda span: _facts(span, route, orjson.loads(outputs)))
+        self.span._keep_outputs(outputs)
+        self.span._read_later(lambda span: _facts(span, route, orjson.loads(outputs)))
 
     def failed(self, error: BaseException) -> None:
         if self._heard:
@@ -306,7 +306,7 @@ class Body:
         reply = parsed(body.decode("utf-8", "replace"))
         failed(span, (isinstance(reply, dict) and reply.get("error")) or reply)
         span.set_attribute("http.response.status_code", self._status)
-        span.redact(secrets(self._request))
+        span._redact(secrets(self._request))
 
     def _read_events(self, span: LiveSpan, body: bytes, stopped: bool) -> None:
         parsed = self._parse(body)
@@ -323,7 +323,7 @@ class Body:
         for error in errors:
             failed(span, error)
         if errors:
-            span.redact(secrets(self._request))
+            span._redact(secrets(self._request))
 
 
 def _decoding_errors() -> tuple[type[Exception], ...]:

@@ -7,14 +7,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from spanlog.entities import SpanType
+from spanlog.model.span import SpanType
 
 from spanlog_integrations import _chat
 from spanlog_integrations._http import failed
 from spanlog_integrations._usage import google_usage
 
 if TYPE_CHECKING:
-    from spanlog.spans import LiveSpan
+    from spanlog.record.span import LiveSpan
 
 Json = dict[str, Any]
 

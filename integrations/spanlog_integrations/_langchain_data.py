@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from spanlog.capture import capture
-from spanlog.entities import SpanType
+from spanlog.model.capture import capture
+from spanlog.model.span import SpanType
 
 from spanlog_integrations import _chat
 from spanlog_integrations._usage import anthropic_usage, openai_usage
 
 if TYPE_CHECKING:
-    from spanlog.spans import LiveSpan
+    from spanlog.record.span import LiveSpan
 
 Json = dict[str, Any]
 

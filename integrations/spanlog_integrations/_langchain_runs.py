@@ -16,14 +16,14 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from spanlog import safety
-from spanlog.capture import capture, safe_str
-from spanlog.context import CURRENT, current_span, innermost, open_span, recording
-from spanlog.entities import SpanEvent, SpanType
-from spanlog.patching import Call, Wrapper
-from spanlog.recorder import recorder
+from spanlog.instrument.patching import Call, Wrapper
+from spanlog.model.capture import capture, safe_str
+from spanlog.model.span import NOTE, SpanEvent, SpanType
+from spanlog.record.context import CURRENT, current_span, innermost, open_span, recording
+from spanlog.record.recorder import recorder
+from spanlog.record.span import LiveSpan, NoOpSpan
+from spanlog.record.streams import Stepped
 from spanlog.safety import guarded
-from spanlog.spans import NOTE, LiveSpan, NoOpSpan
-from spanlog.streams import Stepped
 
 from spanlog_integrations import _langchain_data as data
 from spanlog_integrations._http import secrets
@@ -189,13 +189,13 @@ class Run:
         if self.hidden:
             return
         if said := "".join(self.tokens):
-            span.keep_outputs(capture({"choices": [data.choice(said, span.span_type)]}))
+            span._keep_outputs(capture({"choices": [data.choice(said, span.span_type)]}))
         if isinstance(error, GeneratorExit):
-            span.put_off(_was_stopped)
+            span._read_later(_was_stopped)
         elif error is not None:
             span.set_status("ERROR")
             span.record_exception(error)
-            span.redact(_secrets(error))
+            span._redact(_secrets(error))
         span.end()
 
     def close(self) -> None:
@@ -344,7 +344,7 @@ class Runs:
         run = self.open.get(run_id)
         if run is not None:
             if not run.tokens:
-                run.span.set_attribute("gen_ai.response.time_to_first_chunk", run.span.age())
+                run.span.set_attribute("gen_ai.response.time_to_first_chunk", run.span._age())
             run.tokens.append(token if isinstance(token, str) else "")
 
     @guarded

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import orjson
-from spanlog.capture import wire
-from spanlog.entities import SpanType
+from spanlog.model.capture import wire
+from spanlog.model.span import SpanType
 
 from spanlog_integrations import _chat
 from spanlog_integrations._http import causes, provider_at, secrets
@@ -25,7 +25,7 @@ from spanlog_integrations._usage import anthropic_usage, google_usage, openai_us
 if TYPE_CHECKING:
     from inspect import BoundArguments
 
-    from spanlog.spans import LiveSpan
+    from spanlog.record.span import LiveSpan
 
 Json = dict[str, Any]
 
@@ -414,5 +414,5 @@ def failed(span: LiveSpan, error: BaseException) -> None:
     span.set_attribute("error.type", type(error).__name__)
     requests = [getattr(one, "request", None) for one in causes(error)]
     if sent := [secret for request in requests for secret in secrets(request)]:
-        span.redact(sent)
+        span._redact(sent)
     span.end()

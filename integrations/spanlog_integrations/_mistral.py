@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from spanlog_integrations import _chat
 
 if TYPE_CHECKING:
-    from spanlog.spans import LiveSpan
+    from spanlog.record.span import LiveSpan
 
 Json = dict[str, Any]
 

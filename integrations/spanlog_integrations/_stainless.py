@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from spanlog.patching import Call, Integration, Recording, Target, records
+from spanlog.instrument.patching import Call, Integration, Recording, Target, records
 
 from spanlog_integrations import _chat
 from spanlog_integrations._http import Route, Sent, file, finder

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spanlog.spans import LiveSpan
+    from spanlog.record.span import LiveSpan
 
 _CACHED = {
     "cache_read_input_tokens": "gen_ai.usage.cache_read.input_tokens",

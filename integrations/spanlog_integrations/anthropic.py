@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spanlog.entities import SpanType
+from spanlog.model.span import SpanType
 
 from spanlog_integrations import _anthropic, _chat
 from spanlog_integrations._http import Route, provider_at
@@ -19,7 +19,7 @@ from spanlog_integrations._usage import anthropic_usage
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from spanlog.spans import LiveSpan
+    from spanlog.record.span import LiveSpan
 
 Json = dict[str, Any]
 

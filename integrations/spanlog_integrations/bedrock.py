@@ -18,12 +18,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
-from spanlog.capture import capture, decode
-from spanlog.context import current_span
-from spanlog.entities import SpanType
-from spanlog.patching import Call, Integration, Recording, Target, records
-from spanlog.spans import LiveSpan
-from spanlog.streams import Watch, Watched, watch_body
+from spanlog.instrument.patching import Call, Integration, Recording, Target, records
+from spanlog.model.capture import capture, decode
+from spanlog.model.span import SpanType
+from spanlog.record.context import current_span
+from spanlog.record.span import LiveSpan
+from spanlog.record.streams import Watch, Watched, watch_body
 
 from spanlog_integrations import _bedrock
 from spanlog_integrations._bedrock import first
@@ -145,7 +145,7 @@ class _Request(Recording):
             "server.address": urlsplit(self._client.meta.endpoint_url).hostname,
         }
         self.span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
-        self.span.put_off(lambda span: _bedrock.request(span, span.inputs))
+        self.span._read_later(lambda span: _bedrock.request(span, span.inputs))
 
     def reply(self, result: Any) -> Any:
         about = result.get("ResponseMetadata") or {}
@@ -156,7 +156,7 @@ class _Request(Recording):
         if watch is None:  # all of it is there, or a stub of the program's gave it
             snapshot = capture(reply.rest)
             if reply.rest:
-                self.span.put_off(lambda span: reply.read(span, decode(snapshot)))
+                self.span._read_later(lambda span: reply.read(span, decode(snapshot)))
             self.span.end()
         else:
             watch(later, self.span, reply)
@@ -174,7 +174,7 @@ class _Request(Recording):
         }
         self.span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
         self.span.record_exception(error)
-        self.span.redact(_secrets(self._client))
+        self.span._redact(_secrets(self._client))
         self.span.end()
 
     def _told(self, about: Mapping[str, Any]) -> None:
@@ -235,7 +235,7 @@ class _Reply:
                 self.read(span, {**self.rest, **self._operation.fold(events)})
         for message in filter(_is_error, messages):
             failed(span, _error(message))
-            span.redact(_secrets(self._client))
+            span._redact(_secrets(self._client))
 
     # A body.
 

@@ -22,13 +22,13 @@ from urllib.parse import urlsplit
 
 import orjson
 from spanlog import tracing
-from spanlog.capture import capture, wire
-from spanlog.context import carry, current_span
-from spanlog.entities import SpanType
-from spanlog.events import Events
-from spanlog.patching import Call, Integration, Recording, Target, Wrapper, records
+from spanlog.instrument.events import Events
+from spanlog.instrument.patching import Call, Integration, Recording, Target, Wrapper, records
+from spanlog.model.capture import capture, wire
+from spanlog.model.span import SpanType
+from spanlog.record.context import carry, current_span
+from spanlog.record.span import LiveSpan
 from spanlog.safety import guarded
-from spanlog.spans import LiveSpan
 
 from spanlog_integrations import _chat, litellm
 from spanlog_integrations._arguments import Arguments, provider_name, secrets_of
@@ -104,7 +104,7 @@ class _Called(Recording):
         super().__init__(span)
 
     def reply(self, result: Any) -> Any:
-        self.span.finish(capture(self.outputs(result)))
+        self.span._finish(capture(self.outputs(result)))
         return result
 
     def outputs(self, result: Any) -> Any:
@@ -114,7 +114,7 @@ class _Called(Recording):
     def failed(self, error: BaseException) -> None:
         self.span.set_attribute("error.type", type(error).__name__)
         self.span.record_exception(error)
-        self.span.redact([*self.span.secrets, *secrets_of({})])
+        self.span._redact([*self.span.secrets, *secrets_of({})])
         self.span.end()
 
 
@@ -295,7 +295,7 @@ def _told(span: LiveSpan | None, reply: Any, *, cached: bool = False, cost: Any 
         if isinstance(told, dict):
             _chat.response(span, {**told, "usage": None} if cached else litellm.counted(told))
 
-    span.put_off(read)
+    span._read_later(read)
 
 
 def _asks(wrapped: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> Any:

@@ -17,13 +17,13 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
-from spanlog.capture import capture, wire
-from spanlog.context import current_span
-from spanlog.decorator import drive
-from spanlog.entities import SpanType
-from spanlog.patching import Call, Integration, Recording, Target, Wrapper, records
-from spanlog.spans import LiveSpan
-from spanlog.streams import Watch, Watched
+from spanlog.instrument.patching import Call, Integration, Recording, Target, Wrapper, records
+from spanlog.model.capture import capture, wire
+from spanlog.model.span import SpanType
+from spanlog.record.context import current_span
+from spanlog.record.decorator import drive
+from spanlog.record.span import LiveSpan
+from spanlog.record.streams import Watch, Watched
 
 from spanlog_integrations import _chat, _gemini, _interactions
 from spanlog_integrations._http import Exchange, Route, Sent, failed, finder, secrets
@@ -110,7 +110,7 @@ class _Request(Exchange):
             watch = Watch(self.span, _read_stream, keep=_wire, fail=partial(_fail, self._client))
             return Watched(result, watch)
         reply = _wire(result)
-        self.span.put_off(lambda span: _read(span, _parsed(reply)))
+        self.span._read_later(lambda span: _read(span, _parsed(reply)))
         self.span.end()
         return result
 
@@ -129,8 +129,8 @@ def _fail(client: Any, span: LiveSpan, error: BaseException) -> None:
     span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
     request = _of(told.get("response"), "request", "request_info")
     proofs = [*filter(None, [client.api_key]), *secrets(request)]
-    span.redact(proofs)
-    span.fail(error)
+    span._redact(proofs)
+    span._fail(error)
 
 
 def _wire(result: Any) -> bytes | str:
@@ -222,7 +222,7 @@ class _Agent(Recording):
 
     def reply(self, result: Any) -> Any:
         if hasattr(result, "model_dump_json"):
-            self.span.finish(_said(result))
+            self.span._finish(_said(result))
             return result
         fail = partial(_fail, self._client)
         watch = Watch(self.span, _read_agent_stream, keep=_said, fail=fail)
@@ -296,7 +296,7 @@ class _Tool(Recording):
     def failed(self, error: BaseException) -> None:
         """Record the function's own error, which the SDK hides behind one of its own."""
         wrapped = type(error).__name__ == "FunctionInvocationError"
-        self.span.fail((error.__context__ if wrapped else None) or error)
+        self.span._fail((error.__context__ if wrapped else None) or error)
 
 
 def _begin_function(call: Call) -> Recording:

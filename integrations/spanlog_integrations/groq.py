@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spanlog.entities import SpanType
+from spanlog.model.span import SpanType
 
 from spanlog_integrations import _chat
 from spanlog_integrations._http import Route, failed, provider_at
@@ -16,7 +16,7 @@ from spanlog_integrations._stainless import stainless
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spanlog.spans import LiveSpan
+    from spanlog.record.span import LiveSpan
 
 Json = dict[str, Any]
 

@@ -13,12 +13,12 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from spanlog.capture import capture
-from spanlog.context import RESOLVERS, current_span
-from spanlog.entities import SpanType
-from spanlog.patching import Call, Hook, Integration, Recording, Target, records
+from spanlog.instrument.patching import Call, Hook, Integration, Recording, Target, records
+from spanlog.model.capture import capture
+from spanlog.model.span import SpanType
+from spanlog.record.context import RESOLVERS, current_span
+from spanlog.record.span import LiveSpan
 from spanlog.safety import guarded
-from spanlog.spans import LiveSpan
 
 from spanlog_integrations import _langchain_data as data
 from spanlog_integrations._langchain_runs import Body, Runs, of_body, within
@@ -157,7 +157,7 @@ class _Embedding(Recording):
         size = len(vectors[0])
         self.span.set_attribute("gen_ai.embeddings.dimension.count", size)
         all_ = size * len(vectors) <= _MAX_NUMBERS
-        self.span.finish(capture(result if all_ else {"count": len(vectors), "first": vectors[0]}))
+        self.span._finish(capture(result if all_ else {"count": len(vectors), "first": vectors[0]}))
         return result
 
 
@@ -166,7 +166,7 @@ class _Reranking(Recording):
 
     def reply(self, result: Any) -> Any:
         """Record the documents that are left."""
-        self.span.finish(capture(data.plain(list(result))))
+        self.span._finish(capture(data.plain(list(result))))
         return result
 
 

@@ -16,12 +16,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
-from spanlog.capture import wire
-from spanlog.context import carry, current_span
-from spanlog.entities import SpanType
-from spanlog.patching import Call, Integration, Recording, Target, records
-from spanlog.spans import LiveSpan
-from spanlog.streams import Watch, Worked, watch_body
+from spanlog.instrument.patching import Call, Integration, Recording, Target, records
+from spanlog.model.capture import wire
+from spanlog.model.span import SpanType
+from spanlog.record.context import carry, current_span
+from spanlog.record.span import LiveSpan
+from spanlog.record.streams import Watch, Worked, watch_body
 
 from spanlog_integrations import _anthropic, _chat, _http, _sse, anthropic, openai
 from spanlog_integrations._arguments import Arguments, provider_name, secrets_of
@@ -179,8 +179,8 @@ class _Recorded(Recording):
             self._hear(http)
             return result
         outputs = wire(result)
-        self.span.keep_outputs(outputs)
-        self.span.put_off(lambda span: self._read(span, orjson.loads(outputs)))
+        self.span._keep_outputs(outputs)
+        self.span._read_later(lambda span: self._read(span, orjson.loads(outputs)))
         self.span.end()
         return result
 
@@ -204,7 +204,7 @@ class _Recorded(Recording):
             self.span.set_attribute("http.response.request_id", request_id)
         if http.is_closed:
             content = http.content
-            self.span.put_off(lambda span: read(span, [content]))
+            self.span._read_later(lambda span: read(span, [content]))
             self.span.end()
         else:
             watch_body(http, self._watch(read, bytes))
@@ -236,7 +236,7 @@ class _Recorded(Recording):
         }
         self.span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
         self.span.record_exception(error)
-        self.span.redact(
+        self.span._redact(
             [*self._secrets, *secrets_of(vars(sys.modules["litellm"])), *_sent_secrets(told)]
         )
         self.span.end()

@@ -11,14 +11,14 @@ import weakref
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from spanlog.capture import capture, wire
-from spanlog.context import CURRENT, carry, current_span, recording
-from spanlog.decorator import drive
-from spanlog.entities import SpanType
-from spanlog.patching import Call, Hook, Integration, Recording, Target, records
+from spanlog.instrument.patching import Call, Hook, Integration, Recording, Target, records
+from spanlog.model.capture import capture, wire
+from spanlog.model.span import SpanType
+from spanlog.record.context import CURRENT, carry, current_span, recording
+from spanlog.record.decorator import drive
+from spanlog.record.span import LiveSpan
+from spanlog.record.streams import Watch
 from spanlog.safety import guarded
-from spanlog.spans import LiveSpan
-from spanlog.streams import Watch
 
 from spanlog_integrations import _llama_index_data as data
 
@@ -324,11 +324,11 @@ async def _aheard(stream: AsyncIterator[Any], read: list[str]) -> AsyncIterator[
 def _answered(span: _Span, result: Any) -> None:
     """Record a result."""
     embeds = span.span_type == SpanType.EMBEDDING
-    span.keep_outputs(capture((_vectors if embeds else _plain)(result)))
+    span._keep_outputs(capture((_vectors if embeds else _plain)(result)))
     if span.span_type in _MODELS:
         raw, more = getattr(result, "raw", None), getattr(result, "additional_kwargs", None)
         held = wire(raw), capture(more or {})  # as they are now; what is put off holds no more
-        span.put_off(lambda span: data.response(span, *held))
+        span._read_later(lambda span: data.response(span, *held))
     span.by = None
 
 
@@ -338,7 +338,7 @@ def _failed(span: LiveSpan, error: BaseException | None) -> None:
         span.end()
     else:
         _fail(span, error)
-        span.fail(error)
+        span._fail(error)
 
 
 def _watch(span: _Span, held: dict[str, Any]) -> Watch:
@@ -424,7 +424,7 @@ class _Building(Recording):
     def reply(self, result: Any) -> Any:
         """Record the nodes that were made, or which index."""
         made = {"index_id": result.index_id} if hasattr(result, "index_id") else data.plain(result)
-        self.span.finish(capture(made))
+        self.span._finish(capture(made))
         return result
 
     def failed(self, error: BaseException) -> None:

@@ -15,12 +15,12 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-from spanlog.capture import capture, wire
-from spanlog.context import current_span
-from spanlog.entities import SpanType
-from spanlog.patching import Call, Integration, Recording, Target, Wrapper, records
-from spanlog.spans import LiveSpan
-from spanlog.streams import Watch, Worked
+from spanlog.instrument.patching import Call, Integration, Recording, Target, Wrapper, records
+from spanlog.model.capture import capture, wire
+from spanlog.model.span import SpanType
+from spanlog.record.context import current_span
+from spanlog.record.span import LiveSpan
+from spanlog.record.streams import Watch, Worked
 
 from spanlog_integrations import _chat, _mistral
 from spanlog_integrations._http import Exchange, Route, file, parsed, provider_at, secrets
@@ -197,7 +197,7 @@ class _Run(Recording):
     def reply(self, result: Any) -> Any:
         if hasattr(result, "__anext__"):
             return Worked(result, Watch(self.span, _read_run, keep=self._came, fail=_run_failed))
-        self.span.finish(self._came(result))
+        self.span._finish(self._came(result))
         return result
 
     def failed(self, error: BaseException) -> None:
@@ -220,7 +220,7 @@ def _begin_run(call: Call) -> Recording:
 def _run_failed(span: LiveSpan, error: BaseException) -> None:
     """End the span with an error, which may be that of a request and repeat its key."""
     span.record_exception(error)
-    span.redact(secrets(getattr(getattr(error, "raw_response", None), "request", None)))
+    span._redact(secrets(getattr(getattr(error, "raw_response", None), "request", None)))
     span.end()
 
 
@@ -229,7 +229,7 @@ def _read_run(span: LiveSpan, pieces: list[bytes | None], stopped: bool) -> None
         span.set_attribute("spanlog.stream.completed", False)
     span.set_attribute("spanlog.stream.chunks", len(pieces))
     if pieces and pieces[-1] is not None:
-        span.keep_outputs(pieces[-1])
+        span._keep_outputs(pieces[-1])
 
 
 class _Function(Recording):
@@ -249,12 +249,12 @@ class _Function(Recording):
     def reply(self, result: Any) -> Any:
         if result.result.startswith(self._mark):  # the run is to go on after an error
             self.span.set_status_error(result.result.removeprefix(self._mark))
-        self.span.finish(capture(result.result))
+        self.span._finish(capture(result.result))
         return result
 
     def failed(self, error: BaseException) -> None:
         """Record the function's own error, which the SDK hides behind one of its own."""
-        self.span.fail(error.__cause__ or error)
+        self.span._fail(error.__cause__ or error)
 
 
 def _begin_function(call: Call) -> Recording:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
-from spanlog.entities import SpanType
+from spanlog.model.span import SpanType
 
 from spanlog_integrations import _chat
 from spanlog_integrations._http import Route, failed, provider_at
@@ -18,7 +18,7 @@ from spanlog_integrations._stainless import stainless
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from spanlog.spans import LiveSpan
+    from spanlog.record.span import LiveSpan
 
 Json = dict[str, Any]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spanlog import config
-from spanlog.context import SCOPE, Scope, active, carry, current_span
-from spanlog.patching import Integration, Target
-from spanlog.recorder import recorder
-from spanlog.spans import LiveSpan
+from spanlog.instrument.patching import Integration, Target
+from spanlog.record.context import SCOPE, Scope, active, carry, current_span
+from spanlog.record.recorder import recorder
+from spanlog.record.span import LiveSpan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ class _Above:
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a function in this process, under the span that submitted it."""
         config.experiment, config.tracking_uri = self.config
-        span = self.span and LiveSpan.remote(*self.span, config.experiment)
+        span = self.span and LiveSpan._remote(*self.span, config.experiment)
         before = SCOPE.get()
         SCOPE.set(self.scope)
         try:

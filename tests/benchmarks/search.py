@@ -18,7 +18,7 @@ from typing import Any
 
 import spanlog
 from spanlog.client import TracingClient
-from spanlog.recorder import recorder
+from spanlog.record.recorder import recorder
 from spanlog.store import current_store
 
 BESIDE_MLFLOW = 500

@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def _write_any_character() -> None:
-    from spanlog.display.characters import PLAIN
+    from spanlog.characters import PLAIN
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -74,7 +74,7 @@ def show(name: str, store: str | None, as_json: bool) -> None:
     if found is None:
         raise click.ClickException(f"there is no dataset {name!r} in {place(there.url)}")
     if as_json:
-        for record in found:
+        for record in found.records:
             put_json(vars(record))
     elif found.records:
         rows = [
@@ -82,7 +82,7 @@ def show(name: str, store: str | None, as_json: bool) -> None:
                 record.trace_id[-SHORT:],
                 *(flat(value) for value in (record.inputs, record.outputs, record.expectations)),
             ]
-            for record in found
+            for record in found.records
         ]
         put(table(("trace", "inputs", "outputs", "expected"), rows, fixed=1))
     else:

@@ -29,7 +29,7 @@ def demo(question: str, live: bool, store: str | None, as_json: bool) -> None:
     import rich
     from spanlog_integrations._demo import agent, model
 
-    from spanlog import fluent, search
+    from spanlog.api import fluent, search
     from spanlog.cli.output import put_json_text
 
     fluent.set_tracking_uri(location(store))

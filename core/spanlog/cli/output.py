@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from spanlog.display.characters import fits
+from spanlog.characters import fits
 from spanlog.display.outline import Outline, one_line
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from spanlog.entities import Trace
+    from spanlog.model.trace import Trace
 
 SHORT = 8  # characters of an id, from its end: it begins with the time
 HEADINGS = ("began", "status", ">took", "id", "name", "tokens", "request")

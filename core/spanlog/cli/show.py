@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from spanlog.entities import ChatMessage, Span, Trace
+    from spanlog.model.messages import ChatMessage
+    from spanlog.model.span import Span
+    from spanlog.model.trace import Trace
 
 _LONGEST = 4_000  # characters of one value
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spanlog import usage
 from spanlog.cli.store import condition, filter_options, json_option, opened, store_option
+from spanlog.model import usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -16,7 +16,7 @@ from spanlog.store import exists, open_store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from spanlog.entities import PagedList, Trace
+    from spanlog.model.trace import PagedList, Trace
     from spanlog.store.sql import SqlStore
 
 C = TypeVar("C", bound="Callable[..., Any]")

@@ -19,7 +19,7 @@ from spanlog.cli.store import (
     quoted,
     store_option,
 )
-from spanlog.entities import TraceState
+from spanlog.model.trace import TraceState
 from spanlog.store import exists, open_store
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from spanlog.entities import Trace
+    from spanlog.model.trace import Trace
 
 _PAUSE = 0.3  # seconds between looks
 _RECENT = 15_000  # ms; of these alone it is cheap to say which they are

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from spanlog import messages
-from spanlog.capture import capture
 from spanlog.display.outline import Outline, one_line
+from spanlog.model import messages
+from spanlog.model.capture import capture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from spanlog.assessments import Assessment
-    from spanlog.entities import Span, Trace
-    from spanlog.messages import ChatMessage, Media
+    from spanlog.model.assessments import Assessment
+    from spanlog.model.messages import ChatMessage, Media
+    from spanlog.model.span import Span
+    from spanlog.model.trace import Trace
 
 Json = dict[str, Any]
 

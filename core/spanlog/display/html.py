@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import orjson
 
-from spanlog.capture import capture
 from spanlog.display import data
 from spanlog.display.outline import Outline, Row
+from spanlog.model.capture import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from spanlog.entities import ChatMessage, Span, SpanEvent, Trace
+    from spanlog.model.messages import ChatMessage
+    from spanlog.model.span import Span, SpanEvent
+    from spanlog.model.trace import Trace
 
 _Item = TypeVar("_Item")
 

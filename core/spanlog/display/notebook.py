@@ -115,7 +115,7 @@ class _Progress:
 def _doing() -> str:
     """Return which spans are open, from the outermost to the latest, and for how long."""
     from spanlog.display.outline import duration, one_line
-    from spanlog.recorder import recorder
+    from spanlog.record.recorder import recorder
 
     spans = recorder.open_spans()
     if not spans:
@@ -134,8 +134,8 @@ def _show(trace_ids: list[str], value: object) -> None:
     from IPython.display import display
 
     from spanlog.display import page, tree
-    from spanlog.entities import Trace
-    from spanlog.recorder import recorder
+    from spanlog.model.trace import Trace
+    from spanlog.record.recorder import recorder
     from spanlog.store import current_store
 
     if isinstance(value, Trace):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spanlog.entities import Span, SpanStatusCode, SpanType, Trace, TraceState
+from spanlog.model.span import Span, SpanStatusCode, SpanType
+from spanlog.model.trace import Trace, TraceState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,7 +16,7 @@ from spanlog.store import StoreError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spanlog.entities import Trace
+    from spanlog.model.trace import Trace
 
 # Characters of values, and bytes of images and sound, that a page keeps of its traces together.
 _VALUES = 2_000_000

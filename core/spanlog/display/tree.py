@@ -5,13 +5,13 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
-from spanlog.display.characters import printable
+from spanlog.characters import printable
 from spanlog.display.outline import Outline, Row
 
 if TYPE_CHECKING:
     import rich.tree
 
-    from spanlog.entities import Trace
+    from spanlog.model.trace import Trace
 
 _WIDTH = 100
 _KIND = 16  # columns that the span type has at most

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from spanlog import config
-from spanlog.recorder import Unavailable, recorder
+from spanlog.record.recorder import Unavailable, recorder
 
 if TYPE_CHECKING:
     from spanlog.store.sql import SqlStore

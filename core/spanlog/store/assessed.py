@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from spanlog.assessments import KINDS, Assessment, AssessmentError, AssessmentSource
-from spanlog.capture import capture
+from spanlog.model.assessments import KINDS, Assessment, AssessmentError, AssessmentSource
+from spanlog.model.capture import capture
 from spanlog.store import NotFoundError
 from spanlog.store.schema import assessments, spans, storable
 

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from spanlog.spans import SpanStatusCode
+from spanlog.model.span import SpanStatusCode
 from spanlog.store import assessed
 from spanlog.store.rows import stored_span_row, stored_trace_row
 from spanlog.store.schema import assessments, spans, storable, trace_tags, traces
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from spanlog.entities import Trace
+    from spanlog.model.trace import Trace
 
 
 @dataclass

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from spanlog.entities import TraceState
+from spanlog.model.trace import TraceState
 from spanlog.store.schema import trace_models, traces
 
 if TYPE_CHECKING:

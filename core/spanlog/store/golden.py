@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 import sqlalchemy as sa
 
-from spanlog.assessments import Expectation
-from spanlog.capture import capture, decode
-from spanlog.entities import Dataset, DatasetRecord
+from spanlog.model.assessments import Expectation
+from spanlog.model.capture import capture, decode
+from spanlog.model.dataset import DatasetRecord
 from spanlog.store import NotFoundError, StoreError, assessed
 from spanlog.store.rows import read_span
 from spanlog.store.schema import (
@@ -30,6 +30,15 @@ if TYPE_CHECKING:
     from typing import Any
 
 _AT_ONCE = 500
+
+
+class DatasetRows(NamedTuple):
+    """A dataset with all that is in it."""
+
+    dataset_id: str
+    name: str
+    create_time_ms: int
+    records: list[DatasetRecord]
 
 
 class DatasetSize(NamedTuple):
@@ -129,13 +138,13 @@ def _attach(connection: sa.Connection, id_: str, content: set[str]) -> None:
         )
 
 
-def get(connection: sa.Connection, name: str | None = None) -> list[Dataset]:
+def get(connection: sa.Connection, name: str | None = None) -> list[DatasetRows]:
     """Return the dataset of a name, if there is one, or all, the oldest first."""
     query = sa.select(datasets).order_by(datasets.c.create_time, datasets.c.dataset_id)
     if name is not None:
         query = query.where(datasets.c.name == storable(name))
     return [
-        Dataset(row.dataset_id, row.name, row.create_time, _records(connection, row.dataset_id))
+        DatasetRows(row.dataset_id, row.name, row.create_time, _records(connection, row.dataset_id))
         for row in connection.execute(query).all()
     ]
 

@@ -8,11 +8,11 @@ from sqlalchemy import delete, func, insert, inspect, literal_column, select, up
 from sqlalchemy.schema import CreateColumn
 
 from spanlog.config import DEFAULT_EXPERIMENT
+from spanlog.model.usage import total
 from spanlog.store import StoreError, fulltext, schema
 from spanlog.store.rows import read_span
 from spanlog.store.schema import VERSION, experiments, schema_version, spans, traces
 from spanlog.store.tally import LONGEST_MODEL, counts
-from spanlog.usage import total
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

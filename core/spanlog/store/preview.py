@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spanlog.capture import decode
+from spanlog.model.capture import decode
 
 _LENGTH = 1_000
 # Larger data is not parsed for its preview; its beginning is shown.

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
-from spanlog.attachments import take_out
-from spanlog.capture import capture
-from spanlog.entities import TraceState
-from spanlog.spans import Span, SpanEvent
+from spanlog.model.attachments import take_out
+from spanlog.model.capture import capture
+from spanlog.model.span import Span, SpanEvent
+from spanlog.model.trace import TraceState
 from spanlog.store.preview import request_preview, response_preview
 from spanlog.store.processes import this_process
 from spanlog.store.schema import (
@@ -28,8 +28,8 @@ from spanlog.store.tally import LARGEST, NOTHING, Tally, counts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from spanlog.entities import TraceInfo
-    from spanlog.spans import LiveSpan, TraceRecord
+    from spanlog.model.trace import TraceInfo
+    from spanlog.record.span import LiveSpan, TraceRecord
 
 # Each statement lets go of Python's lock, which a busy program takes 5 ms to give back: so as
 # many rows go into one as it may have parameters.
@@ -242,7 +242,7 @@ def pair_rows(pairs: Iterable[tuple[TraceRecord, str, str]]) -> list[tuple[str, 
 
 def read_span(row: Any) -> Span:
     """Return the span that a row holds."""
-    return Span.stored(
+    return Span._stored(
         trace_id=row["trace_id"],
         span_id=row["span_id"],
         parent_id=row["parent_id"],

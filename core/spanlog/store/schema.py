@@ -19,8 +19,8 @@ from sqlalchemy import (
     Text,
 )
 
-from spanlog import usage
-from spanlog.capture import safe_str
+from spanlog.model import usage
+from spanlog.model.capture import safe_str
 
 VERSION = 6
 

@@ -11,9 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
-from spanlog.entities import (
+from spanlog.model.trace import (
     SESSION,
-    Dataset,
     Experiment,
     PagedList,
     Session,
@@ -22,7 +21,8 @@ from spanlog.entities import (
     TraceInfo,
     TraceState,
 )
-from spanlog.recorder import Unavailable
+from spanlog.model.usage import ATTRIBUTES
+from spanlog.record.recorder import Unavailable
 from spanlog.store import NotFoundError, assessed, figures, fulltext, golden, limits, statistics
 from spanlog.store.bundles import Bundle
 from spanlog.store.database import Database, is_poison
@@ -57,13 +57,13 @@ from spanlog.store.schema import (
     traces,
 )
 from spanlog.store.tally import by_model
-from spanlog.usage import ATTRIBUTES
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
 
-    from spanlog.assessments import Assessment
-    from spanlog.spans import LiveSpan, Span, TraceRecord
+    from spanlog.model.assessments import Assessment
+    from spanlog.model.span import Span
+    from spanlog.record.span import LiveSpan, TraceRecord
 
 _EXPERIMENT = re.compile("[0-9]{1,10}")  # the id of one; Python reads no number of any length
 # How large and deep a statement may be is each database's own: what SQLSTATE calls a limit of the
@@ -421,7 +421,7 @@ class SqlStore:
                 _let_go_of_content(connection)
         return len(doomed)
 
-    def keep(self, name: str, trace_ids: Iterable[str]) -> Dataset:
+    def keep(self, name: str, trace_ids: Iterable[str]) -> golden.DatasetRows:
         """Keep copies of what went into and came out of traces as a dataset.
 
         Raises:
@@ -446,7 +446,7 @@ class SqlStore:
         with self._transaction(reads=True) as connection:
             return golden.sizes(connection)
 
-    def datasets(self, name: str | None = None) -> list[Dataset]:
+    def datasets(self, name: str | None = None) -> list[golden.DatasetRows]:
         """Return the dataset of a name, if there is one, or all, the oldest first."""
         with self._transaction(reads=True) as connection:
             return golden.get(connection, name)

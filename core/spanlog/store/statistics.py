@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import sqlalchemy as sa
 
+from spanlog.model.usage import ATTRIBUTES
 from spanlog.store import limits
 from spanlog.store.schema import spans, traces
-from spanlog.usage import ATTRIBUTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

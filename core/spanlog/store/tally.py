@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from spanlog import usage
+from spanlog.model import usage
 from spanlog.store.schema import COUNTS, MODEL_COUNTS, storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from spanlog.spans import LiveSpan, Span
+    from spanlog.model.span import Span
+    from spanlog.record.span import LiveSpan
 
 LONGEST_MODEL = 300  # characters of a model's name: all databases have keys that long
 NOTHING: Mapping[str, float] = {}
@@ -38,8 +39,8 @@ def by_model(found: Iterable[Span]) -> Mapping[str, Mapping[str, float]]:
 class Tally:
     """The sums of one trace, as far as this process writes it.
 
-    A call that is seen at two layers counts at the inner one, as in `spanlog.usage.total`: a span
-    is counted until one below it is.
+    A call that is seen at two layers counts at the inner one, as in `spanlog.model.usage.total`: a
+    span is counted until one below it is.
     """
 
     def __init__(self) -> None:

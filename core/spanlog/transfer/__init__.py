@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from spanlog import config
-from spanlog.recorder import Unavailable, recorder
-from spanlog.search import experiments_or_current
+from spanlog.api.search import experiments_or_current
+from spanlog.record.recorder import Unavailable, recorder
 from spanlog.store import StoreError, current_store
 from spanlog.store.filters import parse_filter, parse_order
 from spanlog.transfer import jsonl, parquet

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from spanlog.capture import capture
-from spanlog.entities import Trace
+from spanlog.model.capture import capture
+from spanlog.model.trace import Trace
 from spanlog.store.bundles import Bundle
 from spanlog.transfer.errors import BrokenFileError, reading
 from spanlog.transfer.room import check_size, size_of_json
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from spanlog.entities import Span
+    from spanlog.model.span import Span
 
 _PROPORTION = 200  # texts that repeat one another compress to a 120th
 _EMPTY = 1_000  # bytes that an empty line is counted as

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from spanlog.capture import capture
+from spanlog.model.capture import capture
+from spanlog.model.usage import ATTRIBUTES
 from spanlog.transfer.errors import BrokenFileError, reading
 from spanlog.transfer.jsonl import events, unpack
 from spanlog.transfer.room import VALUE, check_size, size_of_json, together
-from spanlog.usage import ATTRIBUTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from spanlog.entities import Span
+    from spanlog.model.span import Span
     from spanlog.store.bundles import Bundle
 
 # What of a file is in memory at a time: a row group. The writer keeps 75 KB about each until the

@@ -18,11 +18,11 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
-from spanlog import feedback, search
-from spanlog.assessments import Assessment, AssessmentSource, AssessmentSourceType, Feedback
+from spanlog.api import feedback, search
 from spanlog.display import data
-from spanlog.entities import SESSION, TraceState
-from spanlog.recorder import Unavailable
+from spanlog.model.assessments import Assessment, AssessmentSource, AssessmentSourceType, Feedback
+from spanlog.model.trace import SESSION, TraceState
+from spanlog.record.recorder import Unavailable
 from spanlog.store import NotFoundError, current_store
 from spanlog.store.filters import FilterError, parse_filter
 from spanlog.store.limits import SearchTimeoutError
@@ -32,7 +32,8 @@ from spanlog.ui.charts import charts
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from spanlog.entities import Span, Trace
+    from spanlog.model.span import Span
+    from spanlog.model.trace import Trace
 
 _PAGE, _MOST = 50, 1000
 _ME = AssessmentSource(AssessmentSourceType.HUMAN, "spanlog ui")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from spanlog.capture import capture
+from spanlog.model.capture import capture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

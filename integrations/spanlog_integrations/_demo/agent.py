@@ -7,7 +7,7 @@ from typing import Any
 
 import spanlog
 from openai import OpenAI
-from spanlog.entities import SpanType
+from spanlog.model.span import SpanType
 
 spanlog.openai.autolog()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
-from spanlog.capture import safe_repr
+from spanlog.model.capture import safe_repr
 from spanlog.store.filters.errors import FilterError, quoted
 from spanlog.store.filters.fields import NAME, Field, find
 from spanlog.store.schema import spans, traces

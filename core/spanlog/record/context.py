@@ -16,7 +16,7 @@ from spanlog.safety import report
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
-    from spanlog.spans import LiveSpan
+    from spanlog.record.span import LiveSpan
 
 R = TypeVar("R")
 

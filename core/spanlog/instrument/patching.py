@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import wrapt
 
-from spanlog.callables import Wrapper as Wrapper
-from spanlog.callables import patched
-from spanlog.capture import wire
-from spanlog.context import CURRENT, recording
-from spanlog.recorder import recorder
+from spanlog.model.capture import wire
+from spanlog.record.callables import Wrapper as Wrapper
+from spanlog.record.callables import patched
+from spanlog.record.context import CURRENT, recording
+from spanlog.record.recorder import recorder
 from spanlog.safety import logger, report
 
 if TYPE_CHECKING:
-    from spanlog.spans import LiveSpan
+    from spanlog.record.span import LiveSpan
 
 _ABSENT: Any = object()
 
@@ -62,12 +62,12 @@ class Recording:
 
     def reply(self, result: Any) -> Any:
         """Take the result and end the span, now or later; return what the user gets."""
-        self.span.finish(wire(result))
+        self.span._finish(wire(result))
         return result
 
     def failed(self, error: BaseException) -> None:
         """Take the error and end the span."""
-        self.span.fail(error)
+        self.span._fail(error)
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _failed(begun: Recording, failure: BaseException) -> None:
     try:
         begun.failed(failure)
     except Exception as error:  # noqa: BLE001 - the guard
-        begun.span.fail(failure)
+        begun.span._fail(failure)
         report(error, f"recording the error of {begun.span.name}")
 
 

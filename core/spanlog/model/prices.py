@@ -32,7 +32,7 @@ def cost(
     Args:
         model: The model that answered.
         provider: Who runs it, by OpenTelemetry's name; told by the model where it is not known.
-        usage: The token counts by the names of `spanlog.usage`.
+        usage: The token counts by the names of `spanlog.model.usage`.
 
     Returns:
         None where the model or its price is not known, or `genai-prices` is not installed.

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
-from spanlog.context import CURRENT, recording
-from spanlog.patching import Recording, _failed, _reply
+from spanlog.instrument.patching import Recording, _failed, _reply
+from spanlog.record.context import CURRENT, recording
+from spanlog.record.span import LiveSpan
 from spanlog.safety import report
-from spanlog.spans import LiveSpan
 
 
 class _Begun(NamedTuple):

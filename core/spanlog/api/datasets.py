@@ -2,19 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from spanlog import config
-from spanlog.entities import Trace
-from spanlog.recorder import recorder
-from spanlog.search import find
+from spanlog.api.search import find, frame
+from spanlog.model.dataset import DatasetRecord
+from spanlog.model.trace import Trace
+from spanlog.record.recorder import recorder
 from spanlog.store import NotFoundError, current_store
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spanlog.entities import Dataset
+
+@dataclass
+class Dataset:
+    """A named set of examples, in the order of the search that found them."""
+
+    dataset_id: str
+    name: str
+    create_time_ms: int
+    records: list[DatasetRecord] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[DatasetRecord]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def merge_records(self, records: Sequence[Trace] | pd.DataFrame) -> Dataset:
+        """Add traces after those that are in it; a trace that is in it already stays as it is.
+
+        Args:
+            records: What `search_traces` found.
+
+        Returns:
+            This, with all that is in it now.
+
+        Raises:
+            StoreError: The dataset or a trace is no longer there.
+        """
+        self.records = merge(self.name, records).records
+        return self
+
+    def to_df(self) -> Any:
+        """Return a DataFrame with a row a record.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        columns = ["inputs", "outputs", "expectations", "trace_id"]
+        return frame([vars(record) for record in self.records], columns, "to_df")
 
 
 def create_dataset(
@@ -40,7 +80,7 @@ def create_dataset(
         StoreError: There is a dataset of that name.
     """
     found = find(experiment_ids, filter_string, max_results, order_by, include_spans=False)
-    return current_store().keep(name, [trace.info.trace_id for trace in found])
+    return Dataset(*current_store().keep(name, [trace.info.trace_id for trace in found]))
 
 
 def merge(name: str, records: Sequence[Trace] | pd.DataFrame) -> Dataset:
@@ -59,13 +99,13 @@ def get_dataset(name: str) -> Dataset:
         StoreError: There is none.
     """
     for found in current_store().datasets(name):
-        return found
+        return Dataset(*found)
     raise NotFoundError(f"there is no dataset {name!r} in {config.tracking_uri}")
 
 
 def search_datasets() -> list[Dataset]:
     """Return all datasets, the oldest first."""
-    return current_store().datasets()
+    return [Dataset(*found) for found in current_store().datasets()]
 
 
 def delete_dataset(name: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from spanlog.attachments import Attachment
+from spanlog.model.attachments import Attachment
 
 Json = dict[str, Any]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from types import MethodType, ModuleType
 from typing import Any
 
-from spanlog.decorator import named, trace
-from spanlog.proxies import Proxy
+from spanlog.record.decorator import named, trace
+from spanlog.record.proxies import Proxy
 
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spanlog.spans import Span
+    from spanlog.model.span import Span
 
 # Our name of a count -> the span attribute that holds it. OpenTelemetry names no total.
 ATTRIBUTES = {

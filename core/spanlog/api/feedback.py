@@ -6,14 +6,14 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from spanlog.assessments import (
+from spanlog.model.assessments import (
     Assessment,
     AssessmentError,
     AssessmentSource,
     Expectation,
     Feedback,
 )
-from spanlog.recorder import recorder
+from spanlog.record.recorder import recorder
 from spanlog.store import current_store
 
 if TYPE_CHECKING:

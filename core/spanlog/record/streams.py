@@ -10,10 +10,10 @@ import atexit
 from collections.abc import Callable
 from typing import Any
 
-from spanlog.context import active
-from spanlog.proxies import Proxy
+from spanlog.record.context import active
+from spanlog.record.proxies import Proxy
+from spanlog.record.span import LiveSpan
 from spanlog.safety import report
-from spanlog.spans import LiveSpan
 
 Read = Callable[[LiveSpan, list[Any], bool], None]
 Over = Callable[[list[Any]], bool]
@@ -43,7 +43,7 @@ class Watch:
         read: Read,
         over: Over | None = None,
         keep: Callable[[Any], Any] | None = None,
-        fail: Callable[[LiveSpan, BaseException], None] = LiveSpan.fail,
+        fail: Callable[[LiveSpan, BaseException], None] = LiveSpan._fail,
     ) -> None:
         self.span = span
         self._fail = fail
@@ -58,7 +58,7 @@ class Watch:
         """Keep a piece that passed."""
         try:
             if not self._pieces:
-                self.span.set_attribute("gen_ai.response.time_to_first_chunk", self.span.age())
+                self.span.set_attribute("gen_ai.response.time_to_first_chunk", self.span._age())
             self._pieces.append(piece if self._keep is None else self._keep(piece))
             if self._over is not None and self._over(self._pieces):
                 self._over = None
@@ -89,14 +89,14 @@ class Watch:
             return
         read, pieces = self._read, self._pieces
         try:
-            self.span.put_off(lambda span: read(span, pieces, stopped))
+            self.span._read_later(lambda span: read(span, pieces, stopped))
             if error is None:
                 self.span.end()
                 return
             try:
                 self._fail(self.span, error)
             finally:
-                self.span.fail(error)  # where that has not ended it
+                self.span._fail(error)  # where that has not ended it
         except Exception as ours:  # noqa: BLE001 - the guard
             report(ours, "ending the span of a stream")
 

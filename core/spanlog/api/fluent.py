@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spanlog import config, context
-from spanlog.capture import safe_str
-from spanlog.context import CURRENT, current_span, recording
-from spanlog.entities import Experiment, TraceState
-from spanlog.recorder import recorder
+from spanlog import config
+from spanlog.model.capture import safe_str
+from spanlog.model.trace import Experiment, TraceState
+from spanlog.record import context
+from spanlog.record.context import CURRENT, current_span, recording
+from spanlog.record.recorder import recorder
+from spanlog.record.span import LiveSpan, NoOpSpan
 from spanlog.safety import warn_once
-from spanlog.spans import LiveSpan, NoOpSpan
 from spanlog.store import current_store, open_store
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class start_span:  # noqa: N801 - used as a function; a class for its speed
         if error is None or isinstance(error, GeneratorExit):
             span.end()
         else:
-            span.fail(error)
+            span._fail(error)
 
 
 def start_span_no_context(

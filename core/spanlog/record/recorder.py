@@ -25,16 +25,17 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from spanlog import config, sigterm
-from spanlog.context import recording
+from spanlog import config
 from spanlog.display import notebook
-from spanlog.ids import NO_TRACE
+from spanlog.model.ids import NO_TRACE
+from spanlog.record import sigterm
+from spanlog.record.context import recording
 from spanlog.safety import logger, report, warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spanlog.spans import LiveSpan, TraceRecord
+    from spanlog.record.span import LiveSpan, TraceRecord
 
 # Seconds that a batch waits for company: none where nothing was written lately, then more and
 # more, for it is the transaction that costs. With the write itself it is below 0.1.
@@ -155,7 +156,7 @@ class Recorder:
             if span.parent_id is not None:
                 return
             # Without its root a trace would never end; the row that counts the loss is small.
-            span.forget_content()
+            span._forget_content()
         if span.parent_id is None:
             notebook.ended(span.trace_id)
         size = _size(span)
@@ -266,7 +267,8 @@ class Recorder:
         self.prepared = True
         if not self.sinks:
             try:
-                from spanlog import prices, store
+                from spanlog import store
+                from spanlog.model import prices
 
                 prices.prepare()
                 store.prepare(config.tracking_uri)
@@ -368,7 +370,7 @@ class Recorder:
 
     def _take(self) -> tuple[list[LiveSpan | TraceRecord], list[_Mark], int]:
         """Take what waits, up to a batch, and with it the spans that have long been open."""
-        from spanlog.spans import LiveSpan
+        from spanlog.record.span import LiveSpan
 
         batch: list[LiveSpan | TraceRecord] = []
         marks: list[_Mark] = []
@@ -393,7 +395,7 @@ class Recorder:
         return batch, marks, size
 
     def _put_back(self, batch: list[LiveSpan | TraceRecord], error: Unavailable) -> None:
-        from spanlog.spans import LiveSpan
+        from spanlog.record.span import LiveSpan
 
         for item in list(self._queue):  # whoever waits behind these hears of it now, too
             if isinstance(item, _Mark):
@@ -409,18 +411,18 @@ class Recorder:
 
     def _settle(self, batch: list[LiveSpan | TraceRecord]) -> None:
         """Do the reading that was put off when a span ended. Open spans are their thread's."""
-        from spanlog.spans import LiveSpan
+        from spanlog.record.span import LiveSpan
 
         for span in batch:
             if isinstance(span, LiveSpan) and span.end_time_ns is not None:
                 try:
-                    span.settle()
+                    span._settle()
                 except Exception as error:  # noqa: BLE001 - raised under our own tests only
                     self._error = error
 
     def _hand_over(self, items: list[LiveSpan | TraceRecord]) -> None:
         """Give items to every sink, without those that no sink can take."""
-        from spanlog.spans import LiveSpan
+        from spanlog.record.span import LiveSpan
 
         try:
             spans = [item for item in items if isinstance(item, LiveSpan)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from spanlog import config
-from spanlog.attachments import Attachment
-from spanlog.entities import Trace
-from spanlog.recorder import recorder
+from spanlog.model.attachments import Attachment
+from spanlog.model.trace import Trace
+from spanlog.record.recorder import recorder
 from spanlog.safety import logger
 from spanlog.store import current_store
 from spanlog.store.filters import parse_filter, parse_order
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from spanlog.entities import PagedList, Session, Span
+    from spanlog.model.span import Span
+    from spanlog.model.trace import PagedList, Session
 
 
 def get_trace(

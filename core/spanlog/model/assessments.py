@@ -8,7 +8,7 @@ import traceback
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spanlog.capture import capture, decode, safe_str
+from spanlog.model.capture import capture, decode, safe_str
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,12 +15,12 @@ from types import (
 )
 from typing import Any, Protocol, TypeVar, overload
 
-from spanlog.arguments import binder
-from spanlog.capture import capture
-from spanlog.context import CURRENT, current_span, recording
-from spanlog.recorder import recorder
+from spanlog.model.capture import capture
+from spanlog.record.arguments import binder
+from spanlog.record.context import CURRENT, current_span, recording
+from spanlog.record.recorder import recorder
+from spanlog.record.span import LiveSpan
 from spanlog.safety import report
-from spanlog.spans import LiveSpan
 
 F = TypeVar("F", bound=Callable[..., Any])
 Reducer = Callable[[list[Any]], Any]
@@ -88,7 +88,7 @@ def trace(
     later = any(runs_later(func) for runs_later in _RUNS_LATER)
     if isinstance(func, FunctionType) and not later and named(func) is not func:
         return functools.wraps(func)(traced.now())  # the quickest, and pickled by its name
-    from spanlog.callables import TracedCallable  # which needs this module
+    from spanlog.record.callables import TracedCallable  # which needs this module
 
     return TracedCallable(func, traced.later() if later else traced.now(), traced.arguments)
 
@@ -156,13 +156,13 @@ class _Traced:
             try:
                 result = function(*args, **kwargs)
             except BaseException as error:
-                span.fail(error)
+                span._fail(error)
                 raise
             finally:
                 CURRENT.set(before)
             if type(result) in _DRIVERS and not _has_begun(result):
                 return drive(result, _Call(self, result, None, span))
-            span.finish(capture(result))
+            span._finish(capture(result))
             return result
 
         return traced
@@ -256,12 +256,12 @@ class _Yielded:
             span.set_attribute("spanlog.stream.completed", False)
         if self._left_out:
             span.set_attribute("spanlog.items_left_out", self._left_out)
-        span.finish(self._outputs())
+        span._finish(self._outputs())
 
     def fail(self, span: LiveSpan, error: BaseException) -> None:
         """End the span with an error, and with the items that there had been."""
-        span.keep_outputs(self._outputs())
-        span.fail(error)
+        span._keep_outputs(self._outputs())
+        span._fail(error)
 
     def _outputs(self) -> bytes | None:
         if self._reducer is None:
@@ -296,12 +296,12 @@ async def _await(call: Run) -> Any:
     try:
         result = await work
     except BaseException as error:
-        span.fail(error)
+        span._fail(error)
         raise
     finally:
         if CURRENT.get() is span:
             CURRENT.set(before)
-    span.finish(capture(result))
+    span._finish(capture(result))
     return result
 
 

@@ -1,0 +1,1 @@
+"""What users call: spans by hand, search, feedback, datasets."""

@@ -1,0 +1,1 @@
+"""What an integration is made of: targets, patches, calls."""

@@ -1,0 +1,341 @@
+"""A span: one operation that was recorded."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spanlog.characters import printable
+from spanlog.model import messages, prices, usage
+from spanlog.model.attachments import Attachment, references
+from spanlog.model.capture import capture, decode, safe_str
+
+if TYPE_CHECKING:
+    from spanlog.model.messages import ChatMessage, Tool
+
+_OURS = str(Path(__file__).parent.parent) + os.sep
+# The attribute whose text a tree shows beside the name of a span.
+NOTE = "spanlog.note"
+
+
+class SpanType:
+    """What kind of work a span is; any other string is allowed too."""
+
+    LLM = "LLM"
+    CHAT_MODEL = "CHAT_MODEL"
+    CHAIN = "CHAIN"
+    AGENT = "AGENT"
+    TOOL = "TOOL"
+    RETRIEVER = "RETRIEVER"
+    PARSER = "PARSER"
+    EMBEDDING = "EMBEDDING"
+    RERANKER = "RERANKER"
+    MEMORY = "MEMORY"
+    WORKFLOW = "WORKFLOW"
+    TASK = "TASK"
+    GUARDRAIL = "GUARDRAIL"
+    EVALUATOR = "EVALUATOR"
+    UNKNOWN = "UNKNOWN"
+
+
+class SpanStatusCode(str, Enum):
+    """How a span ended, in OpenTelemetry's words. UNSET: it has not."""
+
+    UNSET = "UNSET"
+    OK = "OK"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True)
+class SpanStatus:
+    """How a span ended, and for an error why."""
+
+    status_code: SpanStatusCode
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status_code", SpanStatusCode(self.status_code))
+
+
+@dataclass
+class SpanEvent:
+    """Something that happened at one moment of a span. `timestamp` is in nanoseconds."""
+
+    name: str
+    attributes: dict[str, Any] = field(default_factory=dict)
+    timestamp: int = field(default_factory=time.time_ns)
+
+    @classmethod
+    def from_exception(cls, error: BaseException) -> SpanEvent:
+        """Return the `exception` event of OpenTelemetry: type, message and stack."""
+        return cls(
+            "exception",
+            {
+                "exception.type": _type_name(error),
+                "exception.message": safe_str(error),
+                "exception.stacktrace": _stack(error),
+            },
+        )
+
+
+class Span:
+    """A recorded span, as read back from the store or from JSON. It does not change."""
+
+    __slots__ = (
+        "__weakref__",
+        "_attributes",
+        "_code",
+        "_events",
+        "_inputs",
+        "_message",
+        "_outputs",
+        "end_time_ns",
+        "name",
+        "parent_id",
+        "span_id",
+        "span_type",
+        "start_time_ns",
+        "trace_id",
+    )
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    name: str
+    span_type: str
+    start_time_ns: int
+    end_time_ns: int | None
+    _inputs: bytes | str | None
+    _outputs: bytes | str | None
+    _attributes: dict[str, Any]
+    _events: list[SpanEvent]
+    _code: str
+    _message: str
+
+    @classmethod
+    def _stored(
+        cls,
+        trace_id: str,
+        span_id: str,
+        parent_id: str | None,
+        name: str,
+        span_type: str,
+        start_time_ns: int,
+        end_time_ns: int | None,
+        code: str,
+        message: str,
+        inputs: str | None,
+        outputs: str | None,
+        attributes: dict[str, Any],
+        events: list[SpanEvent],
+    ) -> Span:
+        """Return a span from what the store holds of it."""
+        span = cls.__new__(cls)
+        span.trace_id = trace_id
+        span.span_id = span_id
+        span.parent_id = parent_id
+        span.name = name
+        span.span_type = span_type
+        span.start_time_ns = start_time_ns
+        span.end_time_ns = end_time_ns
+        span._code = code
+        span._message = message
+        span._inputs = inputs
+        span._outputs = outputs
+        span._attributes = attributes
+        span._events = events
+        return span
+
+    @property
+    def request_id(self) -> str:
+        """The trace id, by MLflow's older name."""
+        return self.trace_id
+
+    @property
+    def inputs(self) -> Any:
+        """What went in, as plain JSON data."""
+        return decode(self._inputs)
+
+    @property
+    def outputs(self) -> Any:
+        """What came out, as plain JSON data."""
+        self._settle()
+        return decode(self._outputs)
+
+    @property
+    def inputs_json(self) -> str | None:
+        """What went in, as JSON text."""
+        return _as_text(self._inputs)
+
+    @property
+    def outputs_json(self) -> str | None:
+        """What came out, as JSON text."""
+        self._settle()
+        return _as_text(self._outputs)
+
+    @property
+    def attachments(self) -> list[Attachment]:
+        """The binary content that inputs and outputs of a stored span refer to."""
+        return list(dict.fromkeys(references(self.inputs_json) + references(self.outputs_json)))
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """A copy of the attributes, as plain JSON data."""
+        self._settle()
+        return dict(self._attributes)
+
+    def get_attribute(self, key: str) -> Any:
+        """Return one attribute; None where it is not set."""
+        self._settle()
+        return self._attributes.get(key)
+
+    @property
+    def events(self) -> list[SpanEvent]:
+        """A copy of the list of events."""
+        self._settle()
+        return list(self._events)
+
+    @property
+    def status(self) -> SpanStatus:
+        """How the span ended."""
+        self._settle()
+        return SpanStatus(SpanStatusCode(self._code), self._message)
+
+    @property
+    def duration_ns(self) -> int | None:
+        """How long it took, in nanoseconds; None while it runs."""
+        return None if self.end_time_ns is None else self.end_time_ns - self.start_time_ns
+
+    @property
+    def usage(self) -> dict[str, int] | None:
+        """Token counts by the names of `spanlog.model.usage`; None where none are known."""
+        self._settle()
+        return usage.read(self._attributes)
+
+    @property
+    def model(self) -> str | None:
+        """The model that answered, or where that is not known the model that was asked."""
+        self._settle()
+        get = self._attributes.get
+        return get("gen_ai.response.model") or get("gen_ai.request.model")
+
+    @property
+    def note(self) -> str | None:
+        """What a tree shows of it beside its name: what is asked of someone who is waited for."""
+        self._settle()
+        found = self._attributes.get(NOTE)
+        return found if isinstance(found, str) else None
+
+    @property
+    def chat_messages(self) -> list[ChatMessage]:
+        """What was said, read the same whatever the provider: what was sent, then the answer."""
+        of_model = self.span_type in ("LLM", "CHAT_MODEL")
+        return messages.read(self.inputs, self.outputs, of_model=of_model)
+
+    @property
+    def tools(self) -> list[Tool]:
+        """The tools that were offered to the model."""
+        return messages.read_tools(self.get_attribute("gen_ai.tool.definitions"), self.inputs)
+
+    @property
+    def cost(self) -> dict[str, float] | None:
+        """What the call cost in US dollars: `input_cost`, `output_cost` and `total_cost`.
+
+        None where that is not known; it takes the extra `prices`.
+        """
+        used = self.usage
+        provider = self._attributes.get("gen_ai.provider.name")
+        return prices.cost(self.model, provider, used) if used else None
+
+    @property
+    def llm_cost(self) -> dict[str, float] | None:
+        """The cost, by MLflow's name."""
+        return self.cost
+
+    @property
+    def model_name(self) -> str | None:
+        """The model, by MLflow's name."""
+        return self.model
+
+    def _settle(self) -> None:
+        """Have all of it read; a span that was recorded has been."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the span as plain JSON data, which `from_dict` reads back without loss."""
+        self._settle()
+        return {
+            "trace_id": self.trace_id,
+            "span_id": self.span_id,
+            "parent_span_id": self.parent_id,
+            "name": self.name,
+            "span_type": self.span_type,
+            "start_time_unix_nano": self.start_time_ns,
+            "end_time_unix_nano": self.end_time_ns,
+            "status": {"code": self._code, "message": self._message},
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+            "attributes": self._attributes,
+            "events": [
+                {"name": e.name, "time_unix_nano": e.timestamp, "attributes": e.attributes}
+                for e in self._events
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Span:
+        """Return the span that `to_dict` wrote."""
+        inputs, outputs = data.get("inputs"), data.get("outputs")
+        return Span._stored(
+            trace_id=data["trace_id"],
+            span_id=data["span_id"],
+            parent_id=data.get("parent_span_id"),
+            name=data["name"],
+            span_type=data["span_type"],
+            start_time_ns=data["start_time_unix_nano"],
+            end_time_ns=data.get("end_time_unix_nano"),
+            code=data["status"]["code"],
+            message=data["status"].get("message", ""),
+            inputs=None if inputs is None else capture(inputs).decode(),
+            outputs=None if outputs is None else capture(outputs).decode(),
+            attributes=dict(data.get("attributes") or {}),
+            events=[
+                SpanEvent(e["name"], e["attributes"], e["time_unix_nano"])
+                for e in data.get("events") or []
+            ],
+        )
+
+    def __repr__(self) -> str:
+        return printable(f"{type(self).__name__}(name={self.name!r}, span_id={self.span_id!r})")
+
+
+def _as_text(data: bytes | str | None) -> str | None:
+    return data.decode() if isinstance(data, bytes) else data
+
+
+def _type_name(error: BaseException) -> str:
+    kind = type(error)
+    return (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
+
+
+def _stack(error: BaseException) -> str:
+    """Return the formatted stack, from the user's first frame on."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OURS):
+        frames = frames.tb_next
+    try:
+        return (
+            "".join(traceback.format_exception(type(error), error, frames))
+            .encode("utf-8", "backslashreplace")
+            .decode()
+        )
+    except Exception:  # noqa: BLE001 - an exception class may break its own formatting
+        return "".join(traceback.format_tb(frames)) + safe_str(error)

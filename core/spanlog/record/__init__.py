@@ -1,0 +1,1 @@
+"""What happens while a program runs: spans are opened and ended, queued and handed to sinks."""

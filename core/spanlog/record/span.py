@@ -1,0 +1,320 @@
+"""A span while it runs, and what the spans of a trace share."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from spanlog import config
+from spanlog.model.capture import capture, decode, safe_str
+from spanlog.model.ids import NO_TRACE, clock_offset, new_span_id, new_trace_id
+from spanlog.model.span import Span, SpanEvent, SpanStatus, SpanStatusCode
+from spanlog.record import context
+from spanlog.record.recorder import recorder
+from spanlog.safety import report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from spanlog.store.tally import Tally
+
+_SCALARS = (str, int, float, bool, type(None))
+
+
+class TraceRecord:
+    """What the spans of a running trace share; the store makes the trace's row of it."""
+
+    __slots__ = (
+        "client_request_id",
+        "clock",
+        "dropped",
+        "dropped_spans",
+        "epoch",
+        "experiment",
+        "metadata",
+        "name",
+        "own",
+        "request_preview",
+        "request_time",
+        "response_preview",
+        "secrets",
+        "state",
+        "tags",
+        "tally",
+        "trace_id",
+    )
+
+    def __init__(self, trace_id: str, name: str | None, experiment: str, *, own: bool) -> None:
+        self.trace_id = trace_id
+        self.name = name
+        self.experiment = experiment
+        self.own = own
+        self.epoch = recorder.epoch
+        self.clock = clock_offset()
+        self.request_time = time.time_ns() // 1_000_000
+        self.tags: dict[str, str] = {}
+        self.metadata: dict[str, str] = {}
+        self.client_request_id: str | None = None
+        self.request_preview: str | None = None
+        self.response_preview: str | None = None
+        self.state: str | None = None
+        self.secrets: set[str] = set()  # which errors may repeat
+        self.dropped = False
+        self.dropped_spans = 0
+        self.tally: Tally | None = None  # what the store has added up
+
+    def adopted(self) -> TraceRecord:
+        """Return the record under which a forked child goes on with its parent's trace.
+
+        The parent owns the trace's row; the child only adds spans.
+        """
+        return TraceRecord(self.trace_id, None, self.experiment, own=False)
+
+
+class LiveSpan(Span):
+    """A span that runs. Setting its inputs, outputs and attributes takes their value now."""
+
+    __slots__ = ("_pending", "_trace", "parent")
+
+    _pending: list[Callable[[LiveSpan], None]] | None
+    _trace: TraceRecord
+    parent: LiveSpan | None
+
+    def __init__(
+        self,
+        name: str,
+        span_type: str = "UNKNOWN",
+        parent: LiveSpan | None = None,
+        inputs: bytes | None = None,
+        attributes: dict[str, Any] | None = None,
+        trace: TraceRecord | None = None,
+    ) -> None:
+        if not recorder.prepared:
+            recorder.prepare()  # before the span begins, so that it does not count
+        if parent is not None:
+            trace = parent._trace
+            self.parent_id = parent.span_id
+            if trace.epoch != recorder.epoch:
+                trace = trace.adopted()
+        elif trace is None:
+            trace = _new_trace(name)
+            self.parent_id = None
+        self.parent = parent
+        self._trace = trace
+        self.trace_id = trace.trace_id
+        self.span_id = new_span_id()
+        self.name = name
+        self.span_type = span_type
+        self.end_time_ns = None
+        self._inputs = inputs
+        self._outputs = None
+        self._attributes = attributes or {}
+        self._events = []
+        self._code = "UNSET"
+        self._message = ""
+        self._pending = None
+        self.start_time_ns = time.perf_counter_ns() + trace.clock
+        recorder.started(self)
+
+    @classmethod
+    def _remote(cls, trace_id: str, span_id: str, experiment: str) -> LiveSpan:
+        """Return a stand-in for a span of another process, to put spans under."""
+        span = cls.__new__(cls)
+        span._trace = TraceRecord(trace_id, None, experiment, own=False)
+        span.trace_id, span.span_id = trace_id, span_id
+        span.parent, span.parent_id = None, None
+        span.name, span.span_type = "remote", "UNKNOWN"
+        span.start_time_ns, span.end_time_ns = time.time_ns(), None
+        span._inputs = span._outputs = span._pending = None
+        span._attributes, span._events = {}, []
+        span._code, span._message = "UNSET", ""
+        return span
+
+    def set_inputs(self, inputs: Any) -> None:
+        """Record what went in."""
+        self._inputs = capture(inputs)
+
+    def set_outputs(self, outputs: Any) -> None:
+        """Record what came out."""
+        self._outputs = capture(outputs)
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Record a fact under a name."""
+        self._attributes[key] = value if type(value) in _SCALARS else decode(capture(value))
+
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Record several facts."""
+        for key, value in attributes.items():
+            self.set_attribute(key if type(key) is str else safe_str(key), value)
+
+    def set_span_type(self, span_type: str) -> None:
+        """Say what kind of work this is."""
+        self.span_type = span_type
+
+    def set_status(self, status: SpanStatus | SpanStatusCode | str) -> None:
+        """Say how it went: a `SpanStatus`, or "OK", "ERROR" or "UNSET"."""
+        if not isinstance(status, SpanStatus):
+            status = SpanStatus(SpanStatusCode(status))
+        self._code, self._message = status.status_code.value, status.description
+
+    def set_status_error(self, message: str) -> None:
+        """Say that it failed, and why."""
+        self._code, self._message = "ERROR", safe_str(message)
+
+    def add_event(self, event: SpanEvent) -> None:
+        """Record something that happened just now."""
+        attributes = decode(capture(event.attributes))
+        self._events.append(SpanEvent(event.name, attributes, event.timestamp))
+
+    def record_exception(self, error: BaseException | str) -> None:
+        """Record an error and give the span the status ERROR; it does not end the span."""
+        if isinstance(error, str):
+            error = Exception(error)
+        message = safe_str(error)
+        self._events.append(SpanEvent.from_exception(error))
+        name = type(error).__name__
+        self._code, self._message = "ERROR", f"{name}: {message}" if message else name
+
+    def _read_later(self, read: Callable[[LiveSpan], None]) -> None:
+        """Have `read` called with this span once, before it is written, off the caller's thread."""
+        if self._pending is None:
+            self._pending = []
+        self._pending.append(read)
+
+    def end(
+        self,
+        outputs: Any = None,
+        attributes: Mapping[str, Any] | None = None,
+        status: SpanStatus | SpanStatusCode | str | None = None,
+        end_time_ns: int | None = None,
+    ) -> None:
+        """End the span and record it. A second call does nothing.
+
+        Args:
+            outputs: What came out; None leaves what was set before.
+            attributes: More facts.
+            status: How it went; OK unless it is said here or was said before.
+            end_time_ns: When it ended, in nanoseconds since 1970; now by default.
+        """
+        if self.end_time_ns is not None:
+            return
+        if outputs is not None:
+            self._outputs = capture(outputs)
+        if attributes:
+            self.set_attributes(attributes)
+        if status is not None:
+            self.set_status(status)
+        if self._code == "UNSET":
+            self._code = "OK"
+        self.end_time_ns = end_time_ns or time.perf_counter_ns() + self._trace.clock
+        recorder.ended(self)
+
+    def _keep_outputs(self, outputs: bytes | None) -> None:
+        """Record outputs that are JSON already, unless others were set."""
+        if self._outputs is None:
+            self._outputs = outputs
+
+    def _finish(self, outputs: bytes | None) -> None:
+        """End the span with outputs that are JSON already, unless others were set."""
+        if self._outputs is None:
+            self._outputs = outputs
+        self.end()
+
+    def _fail(self, error: BaseException) -> None:
+        """Record an error and end the span."""
+        if self.end_time_ns is None:
+            try:
+                self.record_exception(error)
+            except Exception as ours:  # noqa: BLE001 - the guard
+                report(ours, "recording an error")
+            self.end(status=None if self._code == "ERROR" else "ERROR")
+
+    def _age(self) -> float:
+        """Return for how long the span has been running, in seconds."""
+        return (time.perf_counter_ns() + self._trace.clock - self.start_time_ns) / 1e9
+
+    def _redact(self, secrets: Iterable[str]) -> None:
+        """Take secrets out of what is recorded of errors, here and in all spans of the trace.
+
+        The spans above this one record the same error as it passes through them.
+        """
+        self._trace.secrets.update(secrets)
+
+    def _settle(self) -> None:
+        """Do the reading that was put off, and take out secrets that an error may repeat."""
+        pending = self._pending
+        while pending:  # one by one: meanwhile more may be put off, and another thread may read
+            try:
+                read = pending.pop(0)
+            except IndexError:
+                break
+            try:
+                read(self)
+            except Exception as error:  # noqa: BLE001 - the guard
+                report(error, "reading a recorded call")
+        if self._code == "ERROR" and self._trace.secrets:
+            self._message = self._clean(self._message)
+            self._attributes = self._clean(self._attributes)
+            for event in self._events:
+                event.attributes = self._clean(event.attributes)
+
+    def _clean(self, value: Any) -> Any:
+        text = before = capture(value).decode()
+        for secret in tuple(self._trace.secrets):
+            text = text.replace(secret, "[redacted]")
+        return value if text is before or text == before else decode(text)
+
+    def _forget_content(self) -> None:
+        """Let go of inputs and outputs, for want of room."""
+        self._inputs = self._outputs = self._pending = None
+
+    @property
+    def trace(self) -> TraceRecord:
+        """What the spans of this trace share."""
+        return self._trace
+
+
+class NoOpSpan(LiveSpan):
+    """What a span is while tracing is off: everything may be called, nothing is recorded."""
+
+    __slots__ = ()
+
+    NO_TRACE: ClassVar[str] = NO_TRACE
+    NO_SPAN: ClassVar[str] = ""
+
+    def __init__(self, name: str = "", span_type: str = "UNKNOWN") -> None:
+        stand_in = LiveSpan._remote(self.NO_TRACE, self.NO_SPAN, "")
+        for slot in (*Span.__slots__, *LiveSpan.__slots__):
+            if slot != "__weakref__":
+                setattr(self, slot, getattr(stand_in, slot))
+        self.name, self.span_type = name, span_type
+        self.end_time_ns = self.start_time_ns
+
+    def set_inputs(self, inputs: Any) -> None:
+        """Do nothing."""
+
+    def set_outputs(self, outputs: Any) -> None:
+        """Do nothing."""
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Do nothing."""
+
+    def set_status(self, status: SpanStatus | SpanStatusCode | str) -> None:
+        """Do nothing."""
+
+    def add_event(self, event: SpanEvent) -> None:
+        """Do nothing."""
+
+    def record_exception(self, error: BaseException | str) -> None:
+        """Do nothing."""
+
+
+def _new_trace(name: str) -> TraceRecord:
+    """Begin a trace with what `tracing.context` and `set_experiment` say."""
+    trace = TraceRecord(new_trace_id(), name, config.experiment, own=True)
+    scope = context.SCOPE.get()
+    if scope is not None:
+        trace.tags.update(scope.tags)
+        trace.metadata.update(scope.metadata)
+    trace.dropped = not recorder.admits(trace.trace_id)
+    return trace
