@@ -126,7 +126,7 @@ def _doing() -> str:
         span = span.parent  # type: ignore[assignment]
     if len(way) > 4:
         way[2:-1] = ["…"]
-    return f"{' → '.join(reversed(way))}  {duration(int(spans[0].age() * 1e9))}"
+    return f"{' → '.join(reversed(way))}  {duration(int(spans[0]._age() * 1e9))}"
 
 
 def _show(trace_ids: list[str], value: object) -> None:
