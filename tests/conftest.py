@@ -14,9 +14,8 @@ import postgres
 import pytest
 import spanlog
 from hypothesis import HealthCheck, settings
-from spanlog import config, safety
+from spanlog import runtime, safety
 from spanlog.record import context
-from spanlog.record.recorder import recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,17 +109,17 @@ def fresh(tracking_uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give the test a store of its own; errors of ours, which users never see, fail it."""
     monkeypatch.setattr(safety, "strict", True)
     monkeypatch.setattr(safety, "_reported", set())
-    monkeypatch.setattr(config, "experiment", config.DEFAULT_EXPERIMENT)
     monkeypatch.setattr(context, "enabled", True)
-    monkeypatch.setattr(recorder, "dropped_spans", 0)
-    monkeypatch.setattr(recorder, "dropped_traces", 0)
-    monkeypatch.setattr(recorder, "last_trace_id", None)
-    monkeypatch.setattr(recorder, "_open", {})  # what a test leaves open is not the next one's
     context.CURRENT.set(None)
     context.SCOPE.set(None)
-    spanlog.set_tracking_uri(tracking_uri)
+    before, mine = runtime.default(), runtime.Runtime(tracking_uri)
+    mine.recorder.prepare()
+    runtime.use(mine)
+    assert mine.store
     yield
     spanlog.flush()
+    mine.close()
+    runtime.use(before)
     assert imported_by_the_writer.names == []
 
 
@@ -158,9 +157,9 @@ def stored(tmp_path: Path) -> Callable[[], bytes]:
 
 
 @pytest.fixture
-def content_inline(monkeypatch: pytest.MonkeyPatch) -> None:
+def content_inline(fresh: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have binary content stay where it is in inputs and outputs, to be compared."""
-    monkeypatch.setattr(config, "attachment_bytes", 10**9)
+    monkeypatch.setattr(runtime.default().settings, "attachment_bytes", 10**9)
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ import pytest
 import spanlog
 from hypothesis import given
 from hypothesis import strategies as st
-from spanlog import config
 from spanlog.entities import Attachment
 from spanlog.model import attachments
 from spanlog.model.capture import capture
-from spanlog.store import StoreError, current_store
+from spanlog.runtime import current_store, default
+from spanlog.store import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +130,7 @@ def test_what_is_small_or_not_known_to_be_binary_stays_as_it_is(
 def test_the_size_from_which_it_counts_can_be_set(
     one_trace: Callable[[], Trace], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config, "attachment_bytes", 100_000)
+    monkeypatch.setattr(default().settings, "attachment_bytes", 100_000)
     record({"image": PNG})
     (span,) = one_trace().data.spans
     assert base64.b64decode(span.inputs["image"].partition(",")[2]) == PNG
@@ -179,9 +179,7 @@ def test_what_a_reference_stands_for_is_exactly_what_was_there(
     text = Attachment("0" * 64, "image/png", len(content), how).encoded(content)
     before = {"around": around, "media_type": "image/png", "data": text}
     kept: dict[str, bytes] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(config, "attachment_bytes", 60)
-        after = orjson.loads(attachments.take_out(capture(before), kept.__setitem__))
+    after = orjson.loads(attachments.take_out(capture(before), kept.__setitem__, most=60))
     for sha256, kept_content in kept.items():
         assert hashlib.sha256(kept_content).hexdigest() == sha256
         assert kept_content == content

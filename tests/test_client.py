@@ -171,6 +171,21 @@ def test_many_threads_share_a_client(client, traces):
     assert sorted(t.data.spans[0].outputs for t in own) == list(range(32))
 
 
-def test_a_client_may_say_where_traces_are_kept(tmp_path):
-    TracingClient(tracking_uri=str(tmp_path / "other.db"))
-    assert spanlog.get_tracking_uri().endswith("other.db")
+def test_a_client_may_have_a_store_of_its_own_and_moves_nobody_elses_recording(tmp_path):
+    before = spanlog.get_tracking_uri()
+    client = TracingClient(tracking_uri=str(tmp_path / "other.db"))
+    root = client.start_trace("theirs")
+    with spanlog.start_span("ours"):
+        pass
+    child = client.start_span("step", root.trace_id, root.span_id)
+    client.end_span(root.trace_id, child.span_id, outputs="done")
+    client.end_trace(root.trace_id)
+    client.set_trace_tag(root.trace_id, "who", "them")
+    assert spanlog.get_tracking_uri() == before
+    assert [trace.info.name for trace in spanlog.search_traces(return_type="list")] == ["ours"]
+    (theirs,) = client.search_traces()
+    assert [span.name for span in theirs.data.spans] == ["theirs", "step"]
+    assert theirs.info.tags["who"] == "them"
+    again = TracingClient(tracking_uri=str(tmp_path / "other.db"))
+    assert again.get_trace(root.trace_id).info.name == "theirs"
+    assert TracingClient().get_trace(root.trace_id) is None

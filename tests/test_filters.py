@@ -15,8 +15,8 @@ import pytest
 import spanlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spanlog import config
 from spanlog.client import TracingClient
+from spanlog.runtime import default
 from spanlog.store.filters import FilterError, parse_filter, parse_order
 
 MS = 1_000_000
@@ -422,7 +422,7 @@ print("sqlglot" in sys.modules)
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["False", "True"]
-    assert config.experiment == "Default"
+    assert default().settings.experiment == "Default"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import spanlog
 from hypothesis import given
 from hypothesis import strategies as st
 from spanlog.client import TracingClient
-from spanlog.store import current_store
+from spanlog.runtime import current_store
 
 pytestmark = pytest.mark.stores
 

@@ -14,7 +14,8 @@ import spanlog
 from hypothesis import given
 from hypothesis import strategies as st
 from spanlog import config
-from spanlog.store import current_store, limits
+from spanlog.runtime import current_store
+from spanlog.store import limits
 from spanlog.store.filters import FilterError, parse_filter
 from spanlog.store.limits import SearchTimeoutError
 

@@ -6,7 +6,7 @@ import pytest
 import spanlog
 import sqlalchemy as sa
 from spanlog.record.span import LiveSpan
-from spanlog.store import current_store
+from spanlog.runtime import current_store
 from spanlog.store.schema import schema_version, trace_models
 
 LONG = "m" * 5_000

@@ -10,7 +10,9 @@ import postgres
 import pytest
 import spanlog
 from spanlog import config
-from spanlog.store import StoreError, current_store, exists
+from spanlog.cli.store import exists
+from spanlog.runtime import current_store
+from spanlog.store import StoreError
 from spanlog.store.filters import FilterError
 
 if TYPE_CHECKING:

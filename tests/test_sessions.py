@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import spanlog
 from spanlog.entities import PagedList, Session
-from spanlog.store import current_store
+from spanlog.runtime import current_store
 from spanlog.store.filters import parse_filter
 
 pytestmark = pytest.mark.stores

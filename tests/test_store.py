@@ -16,9 +16,9 @@ import pytest
 import spanlog
 from hypothesis import given
 from hypothesis import strategies as st
-from spanlog import config
-from spanlog.record.recorder import recorder
-from spanlog.store import StoreError, current_store, database
+from spanlog.record import default_recorder
+from spanlog.runtime import current_store, default
+from spanlog.store import StoreError, database
 from spanlog.store.preview import request_preview, response_preview
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def test_what_waited_while_the_directory_was_gone_is_written(
     folder.mkdir()
     until(spanlog.flush)
     assert names(traces) == ["a"]
-    assert recorder.dropped_spans == 0
+    assert default_recorder().dropped_spans == 0
 
 
 def test_what_waited_while_the_disk_was_full_is_written(
@@ -340,7 +340,7 @@ def test_traces_belong_to_the_experiment_that_is_set_when_they_begin(traces: Tra
     made = spanlog.set_experiment("mine")
     record("in mine")
     assert names(traces) == ["in mine"]
-    assert config.experiment == "mine"
+    assert default().settings.experiment == "mine"
     assert spanlog.set_experiment(experiment_id="0").name == "Default"
     assert names(traces) == ["in default"]
     both = spanlog.search_traces(["0", made.experiment_id], return_type="list")

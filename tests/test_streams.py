@@ -243,7 +243,7 @@ def test_streams_that_the_end_of_the_program_cuts_off_end_their_spans() -> None:
     assert list(iter_) == [2]
 
 
-@pytest.mark.parametrize("where", ["set_attribute", "put_off", "end"])
+@pytest.mark.parametrize("where", ["set_attribute", "_read_later", "end"])
 def test_our_own_failure_does_not_reach_who_reads(
     where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,9 +16,8 @@ import pytest
 import spanlog
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from spanlog import config
 from spanlog.entities import AssessmentSource, Trace, TraceState
-from spanlog.store import current_store
+from spanlog.runtime import current_store, default
 from spanlog.transfer import BrokenFileError, ImportResult
 from test_entities import infos, spans
 
@@ -231,7 +230,7 @@ def test_a_broken_line_is_named_and_nothing_of_the_file_is_imported(
     assert everything() == []
     file.write_bytes(good + b"\n" + line())
     assert spanlog.import_traces(file) == (2, 0)
-    assert {info["experiment_id"] for info, *_ in everything()} == {config.experiment}
+    assert {info["experiment_id"] for info, *_ in everything()} == {default().settings.experiment}
 
 
 def test_a_file_that_was_cut_off_is_not_imported(file: Path, tmp_path: Path) -> None:
@@ -356,7 +355,7 @@ def test_how_large_a_trace_may_be_can_be_set(
     file = tmp_path / "large.jsonl"
     file.write_bytes(HOSTILE[kind][0])
     assert spanlog.import_traces(file) == (1, 0)
-    monkeypatch.setattr(config, "import_trace_bytes", 1_000_000)
+    monkeypatch.setattr(default().settings, "import_trace_bytes", 1_000_000)
     with pytest.raises(BrokenFileError, match="takes more than 1 MB"):
         spanlog.import_traces(file)
     assert spanlog.import_traces(file, trace_mb=50) == (0, 1)

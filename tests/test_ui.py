@@ -15,7 +15,8 @@ import hypothesis
 import pytest
 import spanlog
 from hypothesis import strategies as st
-from spanlog.store import current_store, database
+from spanlog.runtime import current_store, default
+from spanlog.store import database
 from spanlog.store.figures import Figures, Used
 from spanlog.store.filters import parse_filter
 from spanlog.ui import charts
@@ -787,7 +788,7 @@ def test_markup_in_a_trace_is_text_on_every_page(opened):
 
 
 def test_a_search_that_takes_too_long_is_refused_and_holds_up_no_page(client, monkeypatch):
-    monkeypatch.setattr("spanlog.config.search_seconds", 0.2)
+    monkeypatch.setattr(default().settings, "search_seconds", 0.2)
     record("a" * 60 + "!")
     spanlog.flush()
     answer = client.get("/api/traces", params={"filter": "name RLIKE '^(a|a)*$'"})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import spanlog
 from spanlog import safety, tracing
+from spanlog.runtime import default
 from spanlog.store import StoreError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def unrecorded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
             yield
     else:
         with monkeypatch.context() as full:
-            full.setattr("spanlog.config.queue_spans", 0)
+            full.setattr(default().settings, "queue_spans", 0)
             full.setattr(safety, "_reported", {"dropped"})
             yield
 

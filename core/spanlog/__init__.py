@@ -37,17 +37,6 @@ if TYPE_CHECKING:
     from spanlog.api.feedback import log_feedback as log_feedback
     from spanlog.api.feedback import override_feedback as override_feedback
     from spanlog.api.feedback import update_assessment as update_assessment
-    from spanlog.api.fluent import flush as flush
-    from spanlog.api.fluent import flush_trace_async_logging as flush_trace_async_logging
-    from spanlog.api.fluent import get_active_trace_id as get_active_trace_id
-    from spanlog.api.fluent import get_current_active_span as get_current_active_span
-    from spanlog.api.fluent import get_last_active_trace_id as get_last_active_trace_id
-    from spanlog.api.fluent import get_tracking_uri as get_tracking_uri
-    from spanlog.api.fluent import set_experiment as set_experiment
-    from spanlog.api.fluent import set_tracking_uri as set_tracking_uri
-    from spanlog.api.fluent import start_span as start_span
-    from spanlog.api.fluent import start_span_no_context as start_span_no_context
-    from spanlog.api.fluent import update_current_trace as update_current_trace
     from spanlog.api.search import delete_trace_tag as delete_trace_tag
     from spanlog.api.search import delete_traces as delete_traces
     from spanlog.api.search import get_attachment as get_attachment
@@ -56,10 +45,21 @@ if TYPE_CHECKING:
     from spanlog.api.search import search_spans as search_spans
     from spanlog.api.search import search_traces as search_traces
     from spanlog.api.search import set_trace_tag as set_trace_tag
+    from spanlog.api.setup import flush as flush
+    from spanlog.api.setup import flush_trace_async_logging as flush_trace_async_logging
+    from spanlog.api.setup import get_tracking_uri as get_tracking_uri
+    from spanlog.api.setup import set_experiment as set_experiment
+    from spanlog.api.setup import set_tracking_uri as set_tracking_uri
     from spanlog.client import MlflowClient as MlflowClient
     from spanlog.client import TracingClient as TracingClient
     from spanlog.instrument.patching import autolog as autolog
     from spanlog.record.decorator import trace as trace
+    from spanlog.record.manual import get_active_trace_id as get_active_trace_id
+    from spanlog.record.manual import get_current_active_span as get_current_active_span
+    from spanlog.record.manual import get_last_active_trace_id as get_last_active_trace_id
+    from spanlog.record.manual import start_span as start_span
+    from spanlog.record.manual import start_span_no_context as start_span_no_context
+    from spanlog.record.manual import update_current_trace as update_current_trace
     from spanlog.transfer import export_traces as export_traces
     from spanlog.transfer import import_traces as import_traces
 
@@ -94,16 +94,16 @@ _HOME = {
     "delete_trace_tag": "api.search",
     "delete_traces": "api.search",
     "export_traces": "transfer",
-    "flush": "api.fluent",
-    "flush_trace_async_logging": "api.fluent",
-    "get_active_trace_id": "api.fluent",
+    "flush": "api.setup",
+    "flush_trace_async_logging": "api.setup",
+    "get_active_trace_id": "record.manual",
     "get_assessment": "api.feedback",
     "get_attachment": "api.search",
-    "get_current_active_span": "api.fluent",
+    "get_current_active_span": "record.manual",
     "get_dataset": "api.datasets",
-    "get_last_active_trace_id": "api.fluent",
+    "get_last_active_trace_id": "record.manual",
     "get_trace": "api.search",
-    "get_tracking_uri": "api.fluent",
+    "get_tracking_uri": "api.setup",
     "import_traces": "transfer",
     "log_assessment": "api.feedback",
     "log_expectation": "api.feedback",
@@ -113,14 +113,14 @@ _HOME = {
     "search_sessions": "api.search",
     "search_spans": "api.search",
     "search_traces": "api.search",
-    "set_experiment": "api.fluent",
+    "set_experiment": "api.setup",
     "set_trace_tag": "api.search",
-    "set_tracking_uri": "api.fluent",
-    "start_span": "api.fluent",
-    "start_span_no_context": "api.fluent",
+    "set_tracking_uri": "api.setup",
+    "start_span": "record.manual",
+    "start_span_no_context": "record.manual",
     "trace": "record.decorator",
     "update_assessment": "api.feedback",
-    "update_current_trace": "api.fluent",
+    "update_current_trace": "record.manual",
 }
 _MODULES = ("client", "entities", "tracing")
 
@@ -129,6 +129,8 @@ __all__ = sorted([*_HOME, *_MODULES, *INTEGRATIONS, *_ALIASES])
 
 
 def __getattr__(name: str) -> object:
+    if name in __all__:
+        _import_module("spanlog.display.notebook").watch()  # and what it stands on: the store
     if name in _HOME:
         value = getattr(_import_module(f"spanlog.{_HOME[name]}"), name)
     elif name in _MODULES:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spanlog.api import feedback, fluent, search
+from spanlog import runtime
+from spanlog.api import feedback, search
 from spanlog.model.span import SpanStatus, SpanStatusCode
-from spanlog.record.context import current_span
-from spanlog.record.recorder import recorder
+from spanlog.record.context import current_span, recording
+from spanlog.record.manual import begin
 from spanlog.record.span import LiveSpan, NoOpSpan
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from spanlog.model.assessments import Assessment
     from spanlog.model.span import Span
     from spanlog.model.trace import PagedList, Session, Trace
+    from spanlog.runtime import Runtime
 
 
 class TracingClient:
@@ -23,11 +25,21 @@ class TracingClient:
 
     Wherever a `trace_id` is taken, `request_id`, MLflow's older name, is taken too. What one
     client began another may end: programs make a new client wherever they need one.
+
+    Args:
+        tracking_uri: A path of a SQLite file, or a database URL: the store that this client records
+            into and reads. By default it is the one that `spanlog.set_tracking_uri` names.
+
+    Raises:
+        StoreError: The store cannot be opened.
     """
 
     def __init__(self, tracking_uri: str | None = None) -> None:
-        if tracking_uri is not None:
-            fluent.set_tracking_uri(tracking_uri)
+        self._own = None if tracking_uri is None else runtime.at(str(tracking_uri))
+
+    @property
+    def _runtime(self) -> Runtime:
+        return self._own or runtime.default()
 
     def start_trace(
         self,
@@ -39,8 +51,16 @@ class TracingClient:
         start_time_ns: int | None = None,
     ) -> LiveSpan:
         """Begin a trace and return its root span."""
-        span = fluent.start_span_no_context(
-            name, span_type, None, inputs, attributes, tags, None, start_time_ns
+        span = begin(
+            name,
+            span_type,
+            None,
+            inputs,
+            attributes,
+            tags,
+            None,
+            start_time_ns,
+            self._runtime.recorder,
         )
         return _keep(span)
 
@@ -70,9 +90,7 @@ class TracingClient:
                 f"there is no open span {parent_id!r} in trace {trace_id!r}: parent_id names a "
                 "span that start_trace() or start_span() of a client returned"
             )
-        span = fluent.start_span_no_context(
-            name, span_type, parent, inputs, attributes, start_time_ns=start_time_ns
-        )
+        span = begin(name, span_type, parent, inputs, attributes, start_time_ns=start_time_ns)
         return _keep(span)
 
     def end_span(
@@ -129,7 +147,7 @@ class TracingClient:
         request_id: str | None = None,
     ) -> Trace | None:
         """Return a trace, or None with a warning if there is none; see `spanlog.get_trace`."""
-        return search.get_trace(_one(trace_id, request_id))
+        return search.read(self._runtime, _one(trace_id, request_id))
 
     def search_traces(
         self,
@@ -156,7 +174,9 @@ class TracingClient:
             flush: MLflow's: what was recorded until now is found in any case.
         """
         ids = locations if experiment_ids is None else experiment_ids
-        return search.find(ids, filter_string, max_results, order_by, page_token, include_spans)
+        return search.find(
+            self._runtime, ids, filter_string, max_results, order_by, page_token, include_spans
+        )
 
     def search_spans(
         self,
@@ -167,7 +187,9 @@ class TracingClient:
         page_token: str | None = None,
     ) -> PagedList[Span]:
         """Return a page of the spans that fit a filter; see `spanlog.search_spans`."""
-        return search.find_spans(experiment_ids, filter_string, max_results, order_by, page_token)
+        return search.find_spans(
+            self._runtime, experiment_ids, filter_string, max_results, order_by, page_token
+        )
 
     def search_sessions(
         self,
@@ -177,25 +199,27 @@ class TracingClient:
         locations: Sequence[str] | None = None,
     ) -> list[Session]:
         """Return the conversations with a trace that fits; see `spanlog.search_sessions`."""
-        return search.search_sessions(max_results, filter_string, include_spans, locations)
+        return search.find_sessions(
+            self._runtime, max_results, filter_string, include_spans, locations
+        )
 
     def log_assessment(self, trace_id: str, assessment: Assessment) -> Assessment:
         """Add a `Feedback` or an `Expectation` to a trace; see `spanlog.log_assessment`."""
-        return feedback.log_assessment(trace_id, assessment)
+        return feedback.assess(self._runtime, trace_id, assessment)
 
     def get_assessment(self, trace_id: str, assessment_id: str) -> Assessment:
         """Return an assessment; see `spanlog.get_assessment`."""
-        return feedback.get_assessment(trace_id, assessment_id)
+        return feedback.read(self._runtime, trace_id, assessment_id)
 
     def update_assessment(
         self, trace_id: str, assessment_id: str, assessment: Assessment
     ) -> Assessment:
         """Change an assessment; see `spanlog.update_assessment`."""
-        return feedback.update_assessment(trace_id, assessment_id, assessment)
+        return feedback.update(self._runtime, trace_id, assessment_id, assessment)
 
     def delete_assessment(self, trace_id: str, assessment_id: str) -> None:
         """Remove an assessment; see `spanlog.delete_assessment`."""
-        feedback.delete_assessment(trace_id, assessment_id)
+        feedback.delete(self._runtime, trace_id, assessment_id)
 
     def set_trace_tag(
         self,
@@ -205,13 +229,13 @@ class TracingClient:
         request_id: str | None = None,
     ) -> None:
         """Set a tag of a trace."""
-        search.set_trace_tag(_one(trace_id, request_id), key, value)
+        search.set_tag(self._runtime, _one(trace_id, request_id), key, value)
 
     def delete_trace_tag(
         self, trace_id: str | None = None, key: str = "", request_id: str | None = None
     ) -> None:
         """Remove a tag of a trace."""
-        search.delete_trace_tag(_one(trace_id, request_id), key)
+        search.delete_tag(self._runtime, _one(trace_id, request_id), key)
 
     def delete_traces(
         self,
@@ -222,9 +246,8 @@ class TracingClient:
         request_ids: Sequence[str] | None = None,
     ) -> int:
         """Delete traces and return how many; see `spanlog.delete_traces`."""
-        return search.delete_traces(
-            experiment_id, max_timestamp_millis, max_traces, trace_ids, request_ids
-        )
+        ids = request_ids if trace_ids is None else trace_ids
+        return search.delete(self._runtime, experiment_id, max_timestamp_millis, max_traces, ids)
 
 
 MlflowClient = TracingClient
@@ -264,6 +287,6 @@ def _one(trace_id: str | None, request_id: str | None) -> str:
     found = trace_id or request_id
     if found:
         return found
-    if recorder.is_left_out(None):
+    if not recording():
         return NoOpSpan.NO_TRACE
     raise ValueError("give trace_id")

@@ -1,4 +1,4 @@
-"""Settings: what the environment says at first, and what the program sets afterwards.
+"""Settings: what the environment says when they are first needed, or what the program sets.
 
 `SPANLOG_TRACKING_URI`    where traces are kept: a path or a database URL (`./spanlog.db`)
 `SPANLOG_EXPERIMENT_NAME` the experiment that new traces belong to (`Default`)
@@ -18,13 +18,16 @@ import math
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from spanlog.safety import warn_once
 
-DEFAULT_EXPERIMENT = "Default"
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-experiment: str = os.environ.get("SPANLOG_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
-tracking_uri: str = os.environ.get("SPANLOG_TRACKING_URI") or "spanlog.db"
+T = TypeVar("T")
+
+DEFAULT_EXPERIMENT = "Default"
 
 
 def _number(name: str, default: float, most: float = 1e12) -> float:
@@ -39,19 +42,45 @@ def _number(name: str, default: float, most: float = 1e12) -> float:
     return default
 
 
-queue_spans = int(_number("SPANLOG_QUEUE_SPANS", 50_000))
-queue_bytes = int(_number("SPANLOG_QUEUE_MB", 512) * 1_000_000)
-queue_wait = _number("SPANLOG_QUEUE_WAIT", 0)
-attachment_bytes = int(_number("SPANLOG_ATTACHMENT_KB", 4) * 1_000)
-import_trace_bytes = int(_number("SPANLOG_IMPORT_TRACE_MB", 50) * 1_000_000)
-search_seconds = _number("SPANLOG_SEARCH_SECONDS", 10) or math.inf
+class _Setting(Generic[T]):
+    """A setting that is read when it is first asked for, and may be set like any attribute."""
+
+    def __init__(self, read: Callable[[], T]) -> None:
+        self._read = read
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, settings: None, owner: type) -> _Setting[T]: ...
+    @overload
+    def __get__(self, settings: object, owner: type) -> T: ...
+    def __get__(self, settings: object, owner: type) -> Any:
+        if settings is None:
+            return self
+        return settings.__dict__.setdefault(self._name, self._read())
+
+    if TYPE_CHECKING:  # there is none: what is set takes this one's place
+
+        def __set__(self, settings: object, value: T) -> None: ...
 
 
-def fix_tracking_uri() -> None:
-    """Have a relative path mean a place under the directory that is current now."""
-    global tracking_uri
-    with suppress(OSError):  # the current directory was deleted; opening the store will say so
-        tracking_uri = database_url(tracking_uri)
+class Settings:
+    """What one recorder and its store go by."""
+
+    tracking_uri = _Setting(lambda: os.environ.get("SPANLOG_TRACKING_URI") or "spanlog.db")
+    experiment = _Setting(lambda: os.environ.get("SPANLOG_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT)
+    queue_spans = _Setting(lambda: int(_number("SPANLOG_QUEUE_SPANS", 50_000)))
+    queue_bytes = _Setting(lambda: int(_number("SPANLOG_QUEUE_MB", 512) * 1_000_000))
+    queue_wait = _Setting(lambda: _number("SPANLOG_QUEUE_WAIT", 0))
+    attachment_bytes = _Setting(lambda: int(_number("SPANLOG_ATTACHMENT_KB", 4) * 1_000))
+    import_trace_bytes = _Setting(lambda: int(_number("SPANLOG_IMPORT_TRACE_MB", 50) * 1_000_000))
+    search_seconds = _Setting(lambda: _number("SPANLOG_SEARCH_SECONDS", 10) or math.inf)
+
+    def fix_tracking_uri(self) -> None:
+        """Have a relative path mean a place under the directory that is current now."""
+        with suppress(OSError):  # the current directory was deleted; opening the store will say so
+            self.tracking_uri = database_url(self.tracking_uri)
 
 
 def database_url(uri: str) -> str:

@@ -5,21 +5,27 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from spanlog.api.fluent import _SESSION, _USER, _texts
 from spanlog.model.capture import safe_str
 from spanlog.record import context as _context
+from spanlog.record.manual import texts
+from spanlog.runtime import default
+from spanlog.semconv import SESSION, USER
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
+    from spanlog.record.sink import Sink
     from spanlog.record.span import LiveSpan
 
 __all__ = [
+    "add_sink",
+    "configure",
     "context",
     "disable",
     "disable_notebook_display",
     "enable",
     "enable_notebook_display",
+    "remove_sink",
     "set_span_chat_tools",
 ]
 
@@ -54,14 +60,14 @@ def context(
         user: Who asked.
     """
     outer = _context.SCOPE.get() or _context.Scope()
-    facts = {**outer.metadata, **_texts(metadata)}
+    facts = {**outer.metadata, **texts(metadata)}
     if session_id is not None:
-        facts[_SESSION] = safe_str(session_id)
+        facts[SESSION] = safe_str(session_id)
     if user is not None:
-        facts[_USER] = safe_str(user)
+        facts[USER] = safe_str(user)
     scope = _context.Scope(
         enabled=outer.enabled if enabled is None else enabled,
-        tags={**outer.tags, **_texts(tags)},
+        tags={**outer.tags, **texts(tags)},
         metadata=facts,
     )
     before = _context.SCOPE.get()
@@ -71,6 +77,50 @@ def context(
     finally:
         if _context.SCOPE.get() is scope:
             _context.SCOPE.set(before)
+
+
+def configure(*, span_processors: Sequence[Callable[[LiveSpan], object]] | None = None) -> None:
+    """Say what happens to spans before they are kept. What is None stays as it is.
+
+    Args:
+        span_processors: Functions that are called with each span, one after the other, before any
+            sink, preview, index or view sees it, when it has ended and where it is looked at while
+            it is open. What they set with `set_inputs`, `set_outputs`, `set_attribute` and
+            `set_status` is what is kept; `span.name`, and the list `span.events`, may be changed
+            in place. They run on the writer's thread, not on the program's. Of a span for which
+            one raises no content is kept, and the span says so in `spanlog.content_dropped`. An
+            empty list takes them away.
+
+    Raises:
+        TypeError: One of them cannot be called.
+    """
+    if span_processors is None:
+        return
+    for processor in span_processors:
+        if not callable(processor):
+            raise TypeError(f"a span processor is a function of a span, not {processor!r}")
+    default().recorder.stage.processors = tuple(span_processors)
+
+
+def add_sink(sink: Sink) -> None:
+    """Have what is recorded from now on go to a sink too, beside the store.
+
+    It has a bounded queue and a thread of its own: a sink that is slow or away holds up neither
+    the program nor the store, and loses what finds no room.
+
+    Args:
+        sink: An object with the method `write` of `spanlog.record.sink.Sink`.
+    """
+    default().add_sink(sink)
+
+
+def remove_sink(sink: Sink) -> None:
+    """Have a sink be handed nothing any more; what waits for it is written first.
+
+    Args:
+        sink: What was given to `add_sink`; one that was not is passed over.
+    """
+    default().remove_sink(sink)
 
 
 def set_span_chat_tools(span: LiveSpan, tools: Sequence[Mapping[str, Any]]) -> None:

@@ -20,7 +20,6 @@ from spanlog.instrument.patching import Call, Wrapper
 from spanlog.model.capture import capture, safe_str
 from spanlog.model.span import NOTE, SpanEvent, SpanType
 from spanlog.record.context import CURRENT, current_span, innermost, open_span, recording
-from spanlog.record.recorder import recorder
 from spanlog.record.span import LiveSpan, NoOpSpan
 from spanlog.record.streams import Stepped
 from spanlog.safety import guarded
@@ -321,7 +320,7 @@ class Runs:
         session = data.session(told.get("metadata"), body and body.config)
         if session is not None and _SESSION not in span.trace.metadata:
             span.trace.metadata[_SESSION] = safe_str(session)
-            recorder.changed(span.trace)
+            span.trace.recorder.changed(span.trace)
         return span
 
     def _parent(self, run_id: Any) -> LiveSpan | None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spanlog import config
 from spanlog.instrument.patching import Integration, Target
 from spanlog.record.context import SCOPE, Scope, active, carry, current_span
-from spanlog.record.recorder import recorder
-from spanlog.record.span import LiveSpan
+from spanlog.record.recorder import default_recorder
+from spanlog.record.span import LiveSpan, RemoteSpan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,12 +37,14 @@ class _Above:
     def __init__(self, span: LiveSpan | None, scope: Scope | None) -> None:
         self.span = span and (span.trace_id, span.span_id)
         self.scope = scope
-        self.config = config.experiment, config.tracking_uri
+        settings = default_recorder().settings
+        self.settings = settings.experiment, settings.tracking_uri
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a function in this process, under the span that submitted it."""
-        config.experiment, config.tracking_uri = self.config
-        span = self.span and LiveSpan._remote(*self.span, config.experiment)
+        recorder = default_recorder()
+        recorder.settings.experiment, recorder.settings.tracking_uri = self.settings
+        span = self.span and RemoteSpan(*self.span, self.settings[0])
         before = SCOPE.get()
         SCOPE.set(self.scope)
         try:

@@ -18,8 +18,8 @@ from typing import Any
 
 import spanlog
 from spanlog.client import TracingClient
-from spanlog.record.recorder import recorder
-from spanlog.store import current_store
+from spanlog.record import default_recorder
+from spanlog.runtime import current_store
 
 BESIDE_MLFLOW = 500
 # Those that MLflow knows too; of attributes it searches their JSON.
@@ -140,7 +140,7 @@ def main(traces: int) -> None:
         else:
             print("MLflow is not installed: nothing to compare with")
         current_store().close()
-        recorder.close()
+        default_recorder().close()
 
 
 def beside_mlflow(folder: str) -> None:

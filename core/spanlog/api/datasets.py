@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from spanlog import config
 from spanlog.api.search import find, frame
 from spanlog.model.dataset import DatasetRecord
 from spanlog.model.trace import Trace
-from spanlog.record.recorder import recorder
-from spanlog.store import NotFoundError, current_store
+from spanlog.runtime import Runtime, default
+from spanlog.store.errors import NotFoundError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +24,7 @@ class Dataset:
     name: str
     create_time_ms: int
     records: list[DatasetRecord] = field(default_factory=list)
+    _runtime: Runtime | None = field(default=None, repr=False, compare=False)
 
     def __iter__(self) -> Iterator[DatasetRecord]:
         return iter(self.records)
@@ -44,7 +44,12 @@ class Dataset:
         Raises:
             StoreError: The dataset or a trace is no longer there.
         """
-        self.records = merge(self.name, records).records
+        runtime = self._runtime or default()
+        runtime.flush()
+        traces = records if isinstance(records, Sequence) else records["trace_id"]
+        ids = [one.trace_id if isinstance(one, Trace) else str(one) for one in traces]
+        runtime.store.keep_more(self.name, ids)
+        self.records = read(runtime, self.name).records
         return self
 
     def to_df(self) -> Any:
@@ -79,17 +84,10 @@ def create_dataset(
         FilterError: The filter or the order does not parse.
         StoreError: There is a dataset of that name.
     """
-    found = find(experiment_ids, filter_string, max_results, order_by, include_spans=False)
-    return Dataset(*current_store().keep(name, [trace.info.trace_id for trace in found]))
-
-
-def merge(name: str, records: Sequence[Trace] | pd.DataFrame) -> Dataset:
-    """Do as `Dataset.merge_records`."""
-    recorder.flush()
-    traces = records if isinstance(records, Sequence) else records["trace_id"]
-    ids = [one.trace_id if isinstance(one, Trace) else str(one) for one in traces]
-    current_store().keep_more(name, ids)
-    return get_dataset(name)
+    runtime = default()
+    found = find(runtime, experiment_ids, filter_string, max_results, order_by, include_spans=False)
+    ids = [trace.info.trace_id for trace in found]
+    return Dataset(*runtime.store.keep(name, ids), _runtime=runtime)
 
 
 def get_dataset(name: str) -> Dataset:
@@ -98,14 +96,20 @@ def get_dataset(name: str) -> Dataset:
     Raises:
         StoreError: There is none.
     """
-    for found in current_store().datasets(name):
-        return Dataset(*found)
-    raise NotFoundError(f"there is no dataset {name!r} in {config.tracking_uri}")
+    return read(default(), name)
+
+
+def read(runtime: Runtime, name: str) -> Dataset:
+    """Do as `get_dataset`."""
+    for found in runtime.store.datasets(name):
+        return Dataset(*found, _runtime=runtime)
+    raise NotFoundError(f"there is no dataset {name!r} in {runtime.settings.tracking_uri}")
 
 
 def search_datasets() -> list[Dataset]:
     """Return all datasets, the oldest first."""
-    return [Dataset(*found) for found in current_store().datasets()]
+    runtime = default()
+    return [Dataset(*found, _runtime=runtime) for found in runtime.store.datasets()]
 
 
 def delete_dataset(name: str) -> None:
@@ -114,4 +118,4 @@ def delete_dataset(name: str) -> None:
     Raises:
         StoreError: There is none of that name.
     """
-    current_store().delete_dataset(name)
+    default().store.delete_dataset(name)

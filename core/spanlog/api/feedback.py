@@ -13,11 +13,12 @@ from spanlog.model.assessments import (
     Expectation,
     Feedback,
 )
-from spanlog.record.recorder import recorder
-from spanlog.store import current_store
+from spanlog.runtime import default
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from spanlog.runtime import Runtime
 
 
 def log_assessment(trace_id: str, assessment: Assessment) -> Assessment:
@@ -32,13 +33,18 @@ def log_assessment(trace_id: str, assessment: Assessment) -> Assessment:
         StoreError: There is no such trace or span.
         TypeError: It is something else.
     """
+    return assess(default(), trace_id, assessment)
+
+
+def assess(runtime: Runtime, trace_id: str, assessment: Assessment) -> Assessment:
+    """Do as `log_assessment`."""
     if type(assessment) is Assessment or not isinstance(assessment, Assessment):
         raise TypeError("assessment must be a Feedback or an Expectation")
     said = replace(assessment, trace_id=trace_id)
-    if recorder.is_left_out(trace_id):
+    if runtime.recorder.is_left_out(trace_id):
         return said
-    recorder.flush()
-    return current_store().assess(said)
+    runtime.flush()
+    return runtime.store.assess(said)
 
 
 def log_feedback(
@@ -115,8 +121,13 @@ def get_assessment(trace_id: str, assessment_id: str) -> Assessment:
     Raises:
         StoreError: There is none.
     """
-    recorder.flush()
-    return current_store().assessment(trace_id, assessment_id)
+    return read(default(), trace_id, assessment_id)
+
+
+def read(runtime: Runtime, trace_id: str, assessment_id: str) -> Assessment:
+    """Do as `get_assessment`."""
+    runtime.flush()
+    return runtime.store.assessment(trace_id, assessment_id)
 
 
 def update_assessment(trace_id: str, assessment_id: str, assessment: Assessment) -> Assessment:
@@ -126,9 +137,16 @@ def update_assessment(trace_id: str, assessment_id: str, assessment: Assessment)
         StoreError: There is none with that id.
         ValueError: It would be of another kind.
     """
-    if recorder.is_left_out(trace_id):
+    return update(default(), trace_id, assessment_id, assessment)
+
+
+def update(
+    runtime: Runtime, trace_id: str, assessment_id: str, assessment: Assessment
+) -> Assessment:
+    """Do as `update_assessment`."""
+    if runtime.recorder.is_left_out(trace_id):
         return replace(assessment, trace_id=trace_id)
-    before = get_assessment(trace_id, assessment_id)
+    before = read(runtime, trace_id, assessment_id)
     if before.kind != assessment.kind:
         raise ValueError(f"{assessment_id} is {before.kind}, and cannot become {assessment.kind}")
     after = replace(
@@ -141,7 +159,7 @@ def update_assessment(trace_id: str, assessment_id: str, assessment: Assessment)
         metadata={**before.metadata, **assessment.metadata},
         last_update_time_ms=time.time_ns() // 1_000_000,
     )
-    current_store().reassess(after)
+    runtime.store.reassess(after)
     return after
 
 
@@ -167,7 +185,7 @@ def override_feedback(
         rationale=rationale,
         overrides=assessment_id,
     )
-    if not recorder.is_left_out(trace_id):
+    if not default().recorder.is_left_out(trace_id):
         before = get_assessment(trace_id, assessment_id)
         if before.kind != Feedback.kind:
             kind = before.kind
@@ -182,5 +200,10 @@ def delete_assessment(trace_id: str, assessment_id: str) -> None:
     Raises:
         StoreError: There is none with that id.
     """
-    if not recorder.is_left_out(trace_id):
-        current_store().unassess(get_assessment(trace_id, assessment_id))
+    delete(default(), trace_id, assessment_id)
+
+
+def delete(runtime: Runtime, trace_id: str, assessment_id: str) -> None:
+    """Do as `delete_assessment`."""
+    if not runtime.recorder.is_left_out(trace_id):
+        runtime.store.unassess(read(runtime, trace_id, assessment_id))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from spanlog import config
 from spanlog.model.attachments import Attachment
 from spanlog.model.trace import Trace
-from spanlog.record.recorder import recorder
+from spanlog.runtime import default
 from spanlog.safety import logger
-from spanlog.store import current_store
 from spanlog.store.filters import parse_filter, parse_order
 
 if TYPE_CHECKING:
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
 
     from spanlog.model.span import Span
     from spanlog.model.trace import PagedList, Session
+    from spanlog.runtime import Runtime
 
 
 def get_trace(
@@ -38,12 +37,16 @@ def get_trace(
     Returns:
         The trace, or None if there is none with that id.
     """
-    recorder.flush()
-    found = current_store().get(trace_id or request_id or "")
+    return read(default(), trace_id or request_id or "", silent=silent)
+
+
+def read(runtime: Runtime, trace_id: str, *, silent: bool = False) -> Trace | None:
+    """Do as `get_trace`."""
+    runtime.flush()
+    found = runtime.store.get(trace_id)
     if found is None and not silent:
-        logger.warning(
-            "spanlog: there is no trace %s in %s", trace_id or request_id, config.tracking_uri
-        )
+        uri = runtime.settings.tracking_uri
+        logger.warning("spanlog: there is no trace %s in %s", trace_id, uri)
     return found
 
 
@@ -56,9 +59,9 @@ def get_attachment(reference: str) -> bytes:
     Raises:
         StoreError: The store does not have it.
     """
-    recorder.flush()
+    default().flush()
     known = Attachment.of(reference)
-    return current_store().attachment(known.sha256 if known else reference)
+    return default().store.attachment(known.sha256 if known else reference)
 
 
 @overload
@@ -128,7 +131,7 @@ def search_traces(
     """
     kind = _kind(return_type)
     ids = locations if experiment_ids is None else experiment_ids
-    found = find(ids, filter_string, max_results, order_by, None, include_spans)
+    found = find(default(), ids, filter_string, max_results, order_by, None, include_spans)
     if kind == "list":
         return found
     rows = [trace.to_pandas_dataframe_row() for trace in found]
@@ -136,6 +139,7 @@ def search_traces(
 
 
 def find(
+    runtime: Runtime,
     experiment_ids: Sequence[str] | None = None,
     filter_string: str | None = None,
     max_results: int | None = None,
@@ -145,9 +149,9 @@ def find(
 ) -> PagedList[Trace]:
     """Return what `search_traces` finds as a list that knows where the next page begins."""
     where, order = parse_filter(filter_string), parse_order(order_by or ())
-    recorder.flush()
-    return current_store().search(
-        experiments_or_current(experiment_ids),
+    runtime.flush()
+    return runtime.store.search(
+        experiments_or_current(runtime, experiment_ids),
         where,
         order,
         max_results,
@@ -180,7 +184,7 @@ def search_spans(
         ImportError: A DataFrame was asked for and pandas is not installed.
     """
     kind = _kind(return_type)
-    found = find_spans(experiment_ids, filter_string, max_results, order_by)
+    found = find_spans(default(), experiment_ids, filter_string, max_results, order_by)
     if kind == "list":
         return found
     return frame(
@@ -189,6 +193,7 @@ def search_spans(
 
 
 def find_spans(
+    runtime: Runtime,
     experiment_ids: Sequence[str] | None = None,
     filter_string: str | None = None,
     max_results: int | None = None,
@@ -198,9 +203,9 @@ def find_spans(
     """Return what `search_spans` finds as a list that knows where the next page begins."""
     where = parse_filter(filter_string, of_spans=True)
     order = parse_order(order_by or (), of_spans=True)
-    recorder.flush()
-    ids = experiments_or_current(experiment_ids)
-    return current_store().search_spans(ids, where, order, max_results, page_token)
+    runtime.flush()
+    ids = experiments_or_current(runtime, experiment_ids)
+    return runtime.store.search_spans(ids, where, order, max_results, page_token)
 
 
 def search_sessions(
@@ -220,17 +225,28 @@ def search_sessions(
     Raises:
         FilterError: The filter does not parse.
     """
+    return find_sessions(default(), max_results, filter_string, include_spans, locations)
+
+
+def find_sessions(
+    runtime: Runtime,
+    max_results: int | None,
+    filter_string: str | None,
+    include_spans: bool,
+    experiment_ids: Sequence[str] | None,
+) -> list[Session]:
+    """Do as `search_sessions`."""
     where = parse_filter(filter_string)
-    recorder.flush()
-    ids = experiments_or_current(locations)
-    return current_store().sessions(ids, where, max_results, include_spans=include_spans)
+    runtime.flush()
+    ids = experiments_or_current(runtime, experiment_ids)
+    return runtime.store.sessions(ids, where, max_results, include_spans=include_spans)
 
 
-def experiments_or_current(ids: Sequence[str] | None) -> Sequence[str]:
+def experiments_or_current(runtime: Runtime, ids: Sequence[str] | None) -> Sequence[str]:
     """Return the ids of the experiments to look into: those given, or that of the current one."""
     if ids is not None:
         return ids
-    current = current_store().find_experiment(config.experiment)
+    current = runtime.store.find_experiment(runtime.settings.experiment)
     return [] if current is None else [current]
 
 
@@ -316,10 +332,14 @@ def set_trace_tag(
     Raises:
         StoreError: There is no such trace.
     """
-    trace_id = trace_id or request_id
-    if not recorder.is_left_out(trace_id):
-        recorder.flush()
-        current_store().set_tag(trace_id or "", key, str(value))
+    set_tag(default(), trace_id or request_id, key, value)
+
+
+def set_tag(runtime: Runtime, trace_id: str | None, key: str, value: str) -> None:
+    """Do as `set_trace_tag`."""
+    if not runtime.recorder.is_left_out(trace_id):
+        runtime.flush()
+        runtime.store.set_tag(trace_id or "", key, str(value))
 
 
 def delete_trace_tag(
@@ -330,10 +350,14 @@ def delete_trace_tag(
     Raises:
         StoreError: There is no such trace or no such tag.
     """
-    trace_id = trace_id or request_id
-    if not recorder.is_left_out(trace_id):
-        recorder.flush()
-        current_store().delete_tag(trace_id or "", key)
+    delete_tag(default(), trace_id or request_id, key)
+
+
+def delete_tag(runtime: Runtime, trace_id: str | None, key: str) -> None:
+    """Do as `delete_trace_tag`."""
+    if not runtime.recorder.is_left_out(trace_id):
+        runtime.flush()
+        runtime.store.delete_tag(trace_id or "", key)
 
 
 def delete_traces(
@@ -358,8 +382,19 @@ def delete_traces(
     Raises:
         ValueError: Nothing says which.
     """
-    trace_ids = request_ids if trace_ids is None else trace_ids
+    ids = request_ids if trace_ids is None else trace_ids
+    return delete(default(), experiment_id, max_timestamp_millis, max_traces, ids)
+
+
+def delete(
+    runtime: Runtime,
+    experiment_id: str | None,
+    max_timestamp_millis: int | None,
+    max_traces: int | None,
+    trace_ids: Sequence[str] | None,
+) -> int:
+    """Do as `delete_traces`."""
     if experiment_id is None and max_timestamp_millis is None and trace_ids is None:
         raise ValueError("say which: give experiment_id, max_timestamp_millis or trace_ids")
-    recorder.flush()
-    return current_store().delete(experiment_id, max_timestamp_millis, max_traces, trace_ids)
+    runtime.flush()
+    return runtime.store.delete(experiment_id, max_timestamp_millis, max_traces, trace_ids)

@@ -19,7 +19,7 @@ from spanlog.cli.stats import stats
 from spanlog.cli.tail import tail
 from spanlog.cli.traces import traces
 from spanlog.cli.ui import ui
-from spanlog.record.recorder import Unavailable
+from spanlog.errors import Unavailable
 
 
 class _Group(click.Group):

@@ -29,17 +29,18 @@ def demo(question: str, live: bool, store: str | None, as_json: bool) -> None:
     import rich
     from spanlog_integrations._demo import agent, model
 
-    from spanlog.api import fluent, search
+    from spanlog.api import search, setup
     from spanlog.cli.output import put_json_text
+    from spanlog.record.manual import get_last_active_trace_id
 
-    fluent.set_tracking_uri(location(store))
+    setup.set_tracking_uri(location(store))
     if live:
         answer = agent.weather_agent(question)
     else:
         with model.serve(list(agent.WEATHER)) as url:
             os.environ.update(OPENAI_BASE_URL=url, OPENAI_API_KEY="demo")
             answer = agent.weather_agent(question)
-    trace = search.get_trace(fluent.get_last_active_trace_id())
+    trace = search.get_trace(get_last_active_trace_id())
     if trace is None:
         raise click.ClickException("nothing was recorded")
     if as_json:
@@ -48,7 +49,7 @@ def demo(question: str, live: bool, store: str | None, as_json: bool) -> None:
     rich.print(f"\n[dim]Question[/dim]  {question}\n[dim]Answer[/dim]    {answer}\n")
     rich.print(trace)
     rich.print(
-        f"\nThe trace is kept in [bold]{fluent.get_tracking_uri()}[/bold]. What to do next:\n\n"
+        f"\nThe trace is kept in [bold]{setup.get_tracking_uri()}[/bold]. What to do next:\n\n"
         "  spanlog show last --io        [dim]# what was said; or: spanlog traces[/dim]\n"
         "  spanlog run your_program.py   [dim]# record your own program, or in it:[/dim]\n\n"
         "  import spanlog\n"

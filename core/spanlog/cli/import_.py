@@ -50,10 +50,10 @@ def import_(
     Ends with 1 if a file is broken or has no traces.
     """
     from spanlog.cli.output import put_json
-    from spanlog.store import open_store
+    from spanlog.runtime import default
     from spanlog.transfer import BrokenFileError, import_traces
 
-    there = open_store(location(store))
+    there = default().move(location(store))
     empty = False
     for path in paths:
         try:

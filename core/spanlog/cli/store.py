@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from spanlog import config
-from spanlog.store import exists, open_store
+from spanlog.runtime import default
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +76,18 @@ def opened(uri: str | None) -> SqlStore:
             f"there is no trace store at {place(url)}. "
             "Name one with --store or SPANLOG_TRACKING_URI."
         )
-    return open_store(url)
+    return default().move(url)
+
+
+def exists(url: str) -> bool:
+    """Say whether there is a store to open at a database URL. Looking makes none, as opening does.
+
+    Raises:
+        StoreError: It cannot be asked.
+    """
+    from spanlog.store import database
+
+    return database.exists(url)
 
 
 def location(uri: str | None) -> str:
@@ -85,7 +96,7 @@ def location(uri: str | None) -> str:
     Raises:
         click.ClickException: It is a directory.
     """
-    url = config.database_url(uri or config.tracking_uri)
+    url = config.database_url(uri or default().settings.tracking_uri)
     if url.startswith("sqlite:///") and Path(place(url)).is_dir():
         raise click.ClickException(
             f"{place(url)} is a directory. Name the file in it: --store {place(url)}/spanlog.db"

@@ -11,6 +11,7 @@ import click
 
 from spanlog.cli.store import (
     condition,
+    exists,
     filter_options,
     find,
     json_option,
@@ -20,7 +21,7 @@ from spanlog.cli.store import (
     store_option,
 )
 from spanlog.model.trace import TraceState
-from spanlog.store import exists, open_store
+from spanlog.runtime import default
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,7 +98,7 @@ def _changes(url: str, where: str, lines: int, *, include_spans: bool) -> Iterat
     if not exists(url):
         click.echo(f"Waiting for {place(url)} …", err=True)
     else:
-        store = open_store(url)
+        store = default().move(url)
         known = store.states()
         old = find(store, where, lines, include_spans=include_spans) if lines else []
         known |= {trace.trace_id: trace.info.state.value for trace in old}
@@ -106,7 +107,7 @@ def _changes(url: str, where: str, lines: int, *, include_spans: bool) -> Iterat
         time.sleep(_PAUSE)
         if not exists(url):  # not yet, or no longer
             continue
-        store = open_store(url)
+        store = default().move(url)
         counts = store.count_states()
         if counts == Counter(known.values()):
             continue

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from spanlog import config
+from spanlog import runtime
 from spanlog.cli.store import location, place, store_option
 
 
@@ -41,5 +41,5 @@ def ui(port: int, open_: bool, store: str | None) -> None:
         )
     from spanlog.ui import server
 
-    config.tracking_uri = url
+    runtime.default().settings.tracking_uri = url
     server.run(port, click.launch if open_ else None)

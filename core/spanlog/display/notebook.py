@@ -9,6 +9,7 @@ from collections import deque
 from html import escape
 from typing import Any
 
+from spanlog.runtime import default
 from spanlog.safety import report
 
 _SHOWN = 10  # traces a cell
@@ -19,16 +20,21 @@ _EVERY = 1.0
 
 shown: bool = True
 
-# The ids of the traces that ended in this cell. None outside notebooks: there, the recorder has
-# nothing to do but to look here.
+# The ids of the traces that ended in this cell. None outside notebooks.
 collector: deque[str] | None = None
 
 
 progress: _Progress | None = None
 
 
-def install() -> None:
-    """Show traces after each cell from now on, where this is a notebook."""
+def watch() -> None:
+    """Show traces after each cell from the first span on, where this is a notebook."""
+    to_tell = default().recorder.on_start
+    if _install not in to_tell:
+        to_tell.append(_install)
+
+
+def _install() -> None:
     global collector
     try:
         ipython = sys.modules.get("IPython")  # never imported for this: that takes long
@@ -37,11 +43,12 @@ def install() -> None:
             shell.events.register("pre_run_cell", _before_cell)
             shell.events.register("post_run_cell", _after_cell)
             collector = deque(maxlen=_KEPT)
+            default().recorder.on_root_ended.append(_ended)
     except Exception as error:  # noqa: BLE001 - the guard
         report(error, "preparing the display of traces")
 
 
-def ended(trace_id: str) -> None:
+def _ended(trace_id: str) -> None:
     """Note that the root span of a trace has ended."""
     if collector is not None:
         collector.append(trace_id)
@@ -115,9 +122,8 @@ class _Progress:
 def _doing() -> str:
     """Return which spans are open, from the outermost to the latest, and for how long."""
     from spanlog.display.outline import duration, one_line
-    from spanlog.record.recorder import recorder
 
-    spans = recorder.open_spans()
+    spans = default().recorder.open_spans()
     if not spans:
         return ""
     way, span = [], spans[-1]
@@ -135,14 +141,12 @@ def _show(trace_ids: list[str], value: object) -> None:
 
     from spanlog.display import page, tree
     from spanlog.model.trace import Trace
-    from spanlog.record.recorder import recorder
-    from spanlog.store import current_store
 
     if isinstance(value, Trace):
         trace_ids = [id_ for id_ in trace_ids if id_ != value.info.trace_id]
-    if not trace_ids or not recorder.flush(_WAIT):
+    if not trace_ids or not default().flush(_WAIT):
         return
-    store = current_store()
+    store = default().store
     traces = [trace for id_ in trace_ids[:_SHOWN] if (trace := store.get(id_))]
     if not traces:
         return

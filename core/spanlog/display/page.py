@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from spanlog.display import data, html
-from spanlog.store import StoreError
+from spanlog.store.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

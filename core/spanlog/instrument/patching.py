@@ -24,7 +24,7 @@ from spanlog.model.capture import wire
 from spanlog.record.callables import Wrapper as Wrapper
 from spanlog.record.callables import patched
 from spanlog.record.context import CURRENT, recording
-from spanlog.record.recorder import recorder
+from spanlog.record.recorder import default_recorder
 from spanlog.safety import logger, report
 
 if TYPE_CHECKING:
@@ -401,7 +401,7 @@ class Integration:
     def _patch(self, module: ModuleType) -> None:
         """Wrap the targets of a module that is imported now."""
         if module.__name__.partition(".")[0] not in sys.stdlib_module_names:
-            recorder.prepare()  # with a library that will be recorded, not without
+            default_recorder().prepare()  # with a library that will be recorded, not without
         targets = [target for target in self.targets if target.module == module.__name__]
         found = [self._apply(target, module) for target in targets]
         if not any(found) and not self.silent:

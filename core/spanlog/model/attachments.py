@@ -12,9 +12,8 @@ import hashlib
 import re
 from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-
-from spanlog import config
+from dataclasses import dataclass, field
+from typing import Protocol
 
 _REFERENCE = re.compile(
     r"attachment:sha256-([0-9a-f]{64})\?type=([\w.+-]+/[\w.+-]+)&size=(\d+)&as=(data|base64url|base64)"
@@ -48,6 +47,22 @@ _DECODERS: tuple[tuple[str, Callable[[bytes], bytes], Callable[[bytes], bytes]],
 )
 
 
+class Contents(Protocol):
+    """Where binary content is kept."""
+
+    def attachment(self, sha256: str, /) -> bytes:
+        """Return content by its SHA-256."""
+        raise NotImplementedError
+
+
+def _nowhere() -> Contents:
+    raise LookupError("no store is in use: load the trace from its own")
+
+
+# Where the content is of what did not come out of a store: in the one that is in use.
+kept_in: Callable[[], Contents] = _nowhere
+
+
 @dataclass(frozen=True)
 class Attachment:
     """Binary content of a span, which stands in its inputs or outputs as a reference.
@@ -64,6 +79,7 @@ class Attachment:
     media_type: str
     size: int
     encoding: str = "data"
+    _contents: Contents | None = field(default=None, repr=False, compare=False)
 
     @property
     def reference(self) -> str:
@@ -75,14 +91,12 @@ class Attachment:
 
     @property
     def content(self) -> bytes:
-        """The content itself, from the store that is in use.
+        """The content itself, from the store that the span came from, else from that in use.
 
         Raises:
             StoreError: The store does not have it.
         """
-        from spanlog.store import current_store
-
-        return current_store().attachment(self.sha256)
+        return (self._contents or kept_in()).attachment(self.sha256)
 
     def encoded(self, content: bytes) -> str:
         """Return the text that the program sent or received: what the reference stands for."""
@@ -98,25 +112,31 @@ class Attachment:
         return _attachment(found) if found else None
 
 
-def _attachment(found: re.Match[str]) -> Attachment:
-    return Attachment(found[1], found[2], int(found[3]), found[4])
+def _attachment(found: re.Match[str], contents: Contents | None = None) -> Attachment:
+    return Attachment(found[1], found[2], int(found[3]), found[4], contents)
 
 
-def references(text: str | None) -> list[Attachment]:
-    """Return what a JSON text refers to, each once, in the order in which it stands there."""
+def references(text: str | None, contents: Contents | None = None) -> list[Attachment]:
+    """Return what a JSON text refers to, each once, in the order in which it stands there.
+
+    Args:
+        text: The JSON.
+        contents: Where the content is; in the store that is in use by default.
+    """
     if not text or "attachment:sha256-" not in text:
         return []
-    return list(dict.fromkeys(map(_attachment, _REFERENCE.finditer(text))))
+    return list(dict.fromkeys(_attachment(it, contents) for it in _REFERENCE.finditer(text)))
 
 
-def take_out(data: bytes, keep: Callable[[str, bytes], object]) -> bytes:
+def take_out(data: bytes, keep: Callable[[str, bytes], object], most: int) -> bytes:
     """Return JSON with references in place of the large binary content in it.
 
     Args:
         data: JSON.
         keep: Is given the SHA-256 of each content and the content.
+        most: How many bytes of content may stay.
     """
-    least = config.attachment_bytes * 4 // 3
+    least = most * 4 // 3
     pieces: list[bytes] = []
     copied = 0
     for start, end in _long(data, least):

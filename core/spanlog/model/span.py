@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from spanlog.characters import printable
 from spanlog.model import messages, prices, usage
-from spanlog.model.attachments import Attachment, references
+from spanlog.model.attachments import Attachment, Contents, references
 from spanlog.model.capture import capture, decode, safe_str
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class Span:
         "__weakref__",
         "_attributes",
         "_code",
+        "_contents",
         "_events",
         "_inputs",
         "_message",
@@ -116,6 +117,7 @@ class Span:
     _events: list[SpanEvent]
     _code: str
     _message: str
+    _contents: Contents | None  # where the binary content is, of a span out of a store
 
     @classmethod
     def _stored(
@@ -129,10 +131,11 @@ class Span:
         end_time_ns: int | None,
         code: str,
         message: str,
-        inputs: str | None,
-        outputs: str | None,
+        inputs: bytes | str | None,
+        outputs: bytes | str | None,
         attributes: dict[str, Any],
         events: list[SpanEvent],
+        contents: Contents | None = None,
     ) -> Span:
         """Return a span from what the store holds of it."""
         span = cls.__new__(cls)
@@ -149,6 +152,7 @@ class Span:
         span._outputs = outputs
         span._attributes = attributes
         span._events = events
+        span._contents = contents
         return span
 
     @property
@@ -181,7 +185,9 @@ class Span:
     @property
     def attachments(self) -> list[Attachment]:
         """The binary content that inputs and outputs of a stored span refer to."""
-        return list(dict.fromkeys(references(self.inputs_json) + references(self.outputs_json)))
+        texts = (self.inputs_json, self.outputs_json)
+        contents = getattr(self, "_contents", None)  # neither has one that runs or was pickled
+        return list(dict.fromkeys(one for text in texts for one in references(text, contents)))
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -308,6 +314,12 @@ class Span:
                 for e in data.get("events") or []
             ],
         )
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        """Leave behind what belongs to this process: the store."""
+        names = [name for kind in type(self).__mro__ for name in getattr(kind, "__slots__", ())]
+        kept = [name for name in names if name not in ("__weakref__", "_contents")]
+        return None, {name: getattr(self, name) for name in kept if hasattr(self, name)}
 
     def __repr__(self) -> str:
         return printable(f"{type(self).__name__}(name={self.name!r}, span_id={self.span_id!r})")

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar, overload
 from spanlog.model.capture import capture
 from spanlog.record.arguments import binder
 from spanlog.record.context import CURRENT, current_span, recording
-from spanlog.record.recorder import recorder
+from spanlog.record.recorder import default_recorder
 from spanlog.record.span import LiveSpan
 from spanlog.safety import report
 
@@ -83,7 +83,7 @@ def trace(
         return type(func)(inner)
     if not callable(func):
         raise TypeError(f"trace() takes a function, not {func!r}; a name is given as name=...")
-    recorder.prepare()
+    default_recorder().prepare()
     traced = _Traced(func, name, span_type, attributes, output_reducer)
     later = any(runs_later(func) for runs_later in _RUNS_LATER)
     if isinstance(func, FunctionType) and not later and named(func) is not func:

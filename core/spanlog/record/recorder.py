@@ -1,4 +1,4 @@
-"""Take what ended from the caller's thread and hand it, in batches, to the sinks.
+"""Take what ended from the caller's thread and hand it, in batches, to the stage and the sinks.
 
 The caller pays for an append to a queue. One daemon thread writes: at once where little is
 recorded, else at most 100 ms later, in one transaction a batch. A span that stays open for more
@@ -23,19 +23,23 @@ import time
 import weakref
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from spanlog import config
-from spanlog.display import notebook
-from spanlog.model.ids import NO_TRACE
-from spanlog.record import sigterm
-from spanlog.record.context import recording
+from spanlog.config import Settings
+from spanlog.model.ids import NO_TRACE, new_trace_id
+from spanlog.record import context, sigterm, traces
+from spanlog.record.outlet import Outlet
+from spanlog.record.sink import Sink, Unavailable
+from spanlog.record.stage import Stage
+from spanlog.record.traces import LiveTrace
 from spanlog.safety import logger, report, warn_once
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
-    from spanlog.record.span import LiveSpan, TraceRecord
+    from spanlog.model.header import TraceHeader
+    from spanlog.model.span import Span
+    from spanlog.record.span import LiveSpan
 
 # Seconds that a batch waits for company: none where nothing was written lately, then more and
 # more, for it is the transaction that costs. With the write itself it is below 0.1.
@@ -51,21 +55,6 @@ _AWAY_WAIT = 0.5  # where the store is known to be away
 _FORK_WAIT = 1.0  # seconds that a fork may be
 _SIGTERM_WAIT = 2.0
 _RETRY = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between attempts while the store is away
-
-
-class Unavailable(Exception):  # noqa: N818 - it says how things are; it is no fault of ours
-    """A sink cannot take anything now, and may later: a locked file, a full disk."""
-
-
-class Sink(Protocol):
-    """Where recorded spans go."""
-
-    def write(self, spans: Sequence[LiveSpan], traces: Sequence[TraceRecord], /) -> None:
-        """Keep the spans, and what they share. A span may come again, with more in it.
-
-        Raises:
-            Unavailable: Nothing was kept; the same may be tried again.
-        """
 
 
 class _Bell:
@@ -92,21 +81,48 @@ class _Mark:
         self.ok = False
 
 
-class Recorder:
-    """The queue, the thread behind it, and what becomes of both at exit and at fork."""
+class _Batch:
+    """What is written together. The sink may refuse it for a while."""
 
-    def __init__(self) -> None:
-        self.sinks: list[Sink] = []
+    def __init__(self, spans: list[Span], headers: list[TraceHeader], size: int) -> None:
+        self.spans = spans
+        self.headers = headers
+        self.size = size  # bytes of inputs and outputs that were queued for it
+
+
+class Recorder:
+    """The queue, the thread behind it, and what becomes of both at exit and at fork.
+
+    Args:
+        settings: How much may wait, and for how long.
+        sink: What keeps the spans: the store. Without one, only the outlets have them.
+        prepare: Imports what the sink needs.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        sink: Sink | None = None,
+        prepare: Callable[[], object] | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.sink = sink
+        self.prepare_sink = prepare
+        self.stage = Stage()
+        self.outlets: list[Outlet] = []
+        self.on_start: list[Callable[[], object]] = []  # called when the first span opens
+        self.on_root_ended: list[Callable[[str], object]] = []  # called with its trace's id
         self.prepared = False
         self.epoch = 0
         self.last_trace_id: str | None = None
         self.local = threading.local()
         self._reset()
+        _recorders.append(self)
 
     def _reset(self) -> None:
         self.dropped_spans = 0
         self.dropped_traces = 0
-        self._queue: deque[LiveSpan | TraceRecord | _Mark] = deque()
+        self._queue: deque[LiveSpan | LiveTrace | _Mark] = deque()
         self._bytes = 0  # of inputs and outputs that are queued or being written
         self._writing = 0  # how many are being written
         self._busy = False
@@ -129,8 +145,19 @@ class Recorder:
         self._closed = False
         self._failures = 0
         self._error: Exception | None = None
+        self._refused: _Batch | None = None  # what the sink could not take, until it does
 
     # What the caller's thread does.
+
+    def begin_trace(self, name: str) -> LiveTrace:
+        """Begin a trace with what `tracing.context` and `set_experiment` say."""
+        trace = LiveTrace(new_trace_id(), name, self.settings.experiment, self, own=True)
+        scope = context.SCOPE.get()
+        if scope is not None:
+            trace.tags.update(scope.tags)
+            trace.metadata.update(scope.metadata)
+        trace.dropped = not self.admits(trace.trace_id)
+        return trace
 
     def started(self, span: LiveSpan) -> None:
         """Note that a span is open, so that it can be seen while it runs."""
@@ -145,7 +172,8 @@ class Recorder:
         self._open.pop(span.span_id, None)
         if trace.epoch != self.epoch:
             return  # begun before a fork: the parent records it
-        if span.parent_id is None:
+        is_root = span.parent_id is None or span._is_local_root
+        if is_root:
             self.last_trace_id = self.local.last_trace_id = span.trace_id
         if trace.dropped:
             self.dropped_spans += 1
@@ -153,12 +181,13 @@ class Recorder:
         if self._full(1.0) and not self._wait_for_room():
             trace.dropped_spans += 1
             self._count_dropped(spans=1)
-            if span.parent_id is not None:
+            if not is_root:
                 return
             # Without its root a trace would never end; the row that counts the loss is small.
             span._forget_content()
-        if span.parent_id is None:
-            notebook.ended(span.trace_id)
+        if is_root:
+            for hear in self.on_root_ended:
+                hear(span.trace_id)
         size = _size(span)
         self._bytes += size
         self._queue.append(span)
@@ -171,7 +200,7 @@ class Recorder:
         spans = [*shown, *list(self._open.values())]
         return sorted((s for s in spans if s.end_time_ns is None), key=lambda s: s.start_time_ns)
 
-    def changed(self, trace: TraceRecord) -> None:
+    def changed(self, trace: LiveTrace) -> None:
         """Queue a trace whose tags or the like have changed."""
         if trace.epoch == self.epoch and not trace.dropped:
             self._queue.append(trace)
@@ -193,18 +222,25 @@ class Recorder:
             trace_id: What it takes for the id of a trace; None where it was told of none.
         """
         if trace_id is None:
-            return not recording()
+            return not context.recording()
         return trace_id == NO_TRACE or trace_id in self._left_out
 
     def _full(self, share: float) -> bool:
         waiting = len(self._queue) + self._writing
-        return waiting >= config.queue_spans * share or self._bytes >= config.queue_bytes * share
+        return (
+            waiting >= self.settings.queue_spans * share
+            or self._bytes >= self.settings.queue_bytes * share
+        )
 
     def _wait_for_room(self) -> bool:
-        if config.queue_wait <= 0 or self._closed or threading.current_thread() is self._thread:
+        if (
+            self.settings.queue_wait <= 0
+            or self._closed
+            or threading.current_thread() is self._thread
+        ):
             return False
         with self._room:
-            return self._room.wait_for(lambda: not self._full(_ADMIT), config.queue_wait)
+            return self._room.wait_for(lambda: not self._full(_ADMIT), self.settings.queue_wait)
 
     def _count_dropped(self, *, spans: int = 0, traces: int = 0) -> None:
         self.dropped_spans += spans
@@ -234,9 +270,10 @@ class Recorder:
         try:
             if self._begun:
                 return
-            config.fix_tracking_uri()
+            self.settings.fix_tracking_uri()
             self.prepare()
-            notebook.install()
+            for hear in self.on_start:
+                hear()
             contextvars.Context().run(self._start_thread)  # it belongs to no span
             self._begun = True
             self._end_with_multiprocessing()
@@ -254,7 +291,7 @@ class Recorder:
         thread = threading.Thread(target=self._run, name="spanlog", daemon=True)
         thread.start()
         self._thread = thread  # not before: whoever forks waits for it, which must have begun
-        sigterm.handle_in_worker(lambda: self.flush(_SIGTERM_WAIT))
+        sigterm.handle_in_worker(_flush_all)
 
     def prepare(self) -> None:
         """Import what the writer's thread needs, before there is one.
@@ -265,25 +302,21 @@ class Recorder:
         if self.prepared:
             return
         self.prepared = True
-        if not self.sinks:
-            try:
-                from spanlog import store
-                from spanlog.model import prices
-
-                prices.prepare()
-                store.prepare(config.tracking_uri)
-            except Exception as error:  # noqa: BLE001 - the guard
-                report(error, "preparing to record")
+        try:
+            if self.prepare_sink is not None:
+                self.prepare_sink()
+        except Exception as error:  # noqa: BLE001 - the guard
+            report(error, "preparing to record")
 
     def flush(self, timeout: float = 30.0) -> bool:
-        """Wait until all that was recorded before is in the sinks, open spans too.
+        """Wait until all that was recorded before is in the sink, open spans too.
 
         Returns:
             False if that could not be done in time, or not at all for now: the store is away.
         """
         if threading.current_thread() is self._thread:
             return False
-        if not (self._queue or self._open or self._shown or self._busy):
+        if not (self._queue or self._open or self._shown or self._busy or self._refused):
             return True
         mark = _Mark()
         self._queue.append(mark)
@@ -303,7 +336,7 @@ class Recorder:
         self._thread = threading.current_thread()
         while not (self._stop or self._closed):
             self._idle = True
-            if not self._queue:
+            if not (self._queue or self._refused):
                 self._bell.wait(self._until_open_is_due())
             self._idle = self._asleep = False
             if self._queue and not self._hurry:
@@ -341,25 +374,22 @@ class Recorder:
                 return
 
     def _write_batch(self) -> bool:
-        """Write up to a batch of what waits, and say whether the sinks took it."""
+        """Write up to a batch of what waits, and say whether the sink took it."""
         self._busy = True
-        batch, marks, size = self._take()
-        self._writing = len(batch)
+        marks: list[_Mark] = []
+        batch = self._refused
+        if batch is None:
+            items, marks, size = self._take()
+            batch = self._staged(items, size)
+        self._writing = len(batch.spans)
         done = False
         try:
-            self._settle(batch)
-            self._hand_over(batch)
+            self._hand_over(batch.spans, batch.headers)
             done = True
-            self._bytes -= size
-            if not self._queue:
-                self._bytes = 0  # several threads add to it without a lock: it may be off a little
-            if batch and self._failures:
-                self._failures = 0
-                logger.warning("spanlog: the trace store works again; what waited is written")
+            self._note_written(batch)
         except Unavailable as error:
-            self._put_back(batch, error)
+            self._keep(batch, error)
         finally:
-            self._writing = 0
             self._busy = False
             for mark in marks:
                 mark.ok = done
@@ -368,20 +398,19 @@ class Recorder:
                 self._room.notify_all()
         return done
 
-    def _take(self) -> tuple[list[LiveSpan | TraceRecord], list[_Mark], int]:
+    def _take(self) -> tuple[list[LiveSpan | LiveTrace], list[_Mark], int]:
         """Take what waits, up to a batch, and with it the spans that have long been open."""
-        from spanlog.record.span import LiveSpan
-
-        batch: list[LiveSpan | TraceRecord] = []
+        batch: list[LiveSpan | LiveTrace] = []
         marks: list[_Mark] = []
         queue, size = self._queue, 0
         while queue and len(batch) < _BATCH and size < _BATCH_BYTES:
             item = queue.popleft()
             if isinstance(item, _Mark):
                 marks.append(item)
-            else:
-                batch.append(item)
-                size += _size(item) if isinstance(item, LiveSpan) else 0
+                continue
+            batch.append(item)
+            if not isinstance(item, LiveTrace):
+                size += _size(item)
         shown = [span for ref in self._shown if (span := ref()) and span.end_time_ns is None]
         if marks:
             batch += shown
@@ -394,53 +423,61 @@ class Recorder:
         self._shown = [weakref.ref(span) for span in shown]
         return batch, marks, size
 
-    def _put_back(self, batch: list[LiveSpan | TraceRecord], error: Unavailable) -> None:
-        from spanlog.record.span import LiveSpan
+    def _staged(self, items: list[LiveSpan | LiveTrace], size: int) -> _Batch:
+        """Return what the sinks are handed for what was queued; the outlets have it from now on."""
+        spans: list[Span] = []
+        live: dict[LiveTrace, None] = {}
+        for item in dict.fromkeys(items):
+            if isinstance(item, LiveTrace):
+                live[item] = None
+                continue
+            live[item.trace] = None
+            try:
+                if item.end_time_ns is not None:  # what is put off of an open one is its thread's
+                    item._settle()
+            except Exception as error:  # noqa: BLE001 - raised under our own tests only
+                self._error = error
+            spans.append(self.stage.passed(item))
+        batch = _Batch(spans, [trace.header() for trace in live], size)
+        if batch.headers:
+            for outlet in self.outlets:
+                outlet.put(batch.spans, batch.headers)
+        return batch
 
-        for item in list(self._queue):  # whoever waits behind these hears of it now, too
-            if isinstance(item, _Mark):
-                item.done.set()
-        for item in reversed(batch):
-            if isinstance(item, LiveSpan) and item.end_time_ns is None:
-                self._open[item.span_id] = item
-            else:
-                self._queue.appendleft(item)
-        if not self._failures:
-            logger.warning("spanlog: %s. What is recorded waits in memory.", error)
-        self._failures += 1
-
-    def _settle(self, batch: list[LiveSpan | TraceRecord]) -> None:
-        """Do the reading that was put off when a span ended. Open spans are their thread's."""
-        from spanlog.record.span import LiveSpan
-
-        for span in batch:
-            if isinstance(span, LiveSpan) and span.end_time_ns is not None:
-                try:
-                    span._settle()
-                except Exception as error:  # noqa: BLE001 - raised under our own tests only
-                    self._error = error
-
-    def _hand_over(self, items: list[LiveSpan | TraceRecord]) -> None:
-        """Give items to every sink, without those that no sink can take."""
-        from spanlog.record.span import LiveSpan
-
+    def _hand_over(self, spans: list[Span], headers: list[TraceHeader]) -> None:
+        """Give the sink what was recorded, without what it cannot take at all."""
         try:
-            spans = [item for item in items if isinstance(item, LiveSpan)]
-            traces = [item.trace if isinstance(item, LiveSpan) else item for item in items]
-            if items:
-                for sink in self._sinks():
-                    sink.write(list(dict.fromkeys(spans)), list(dict.fromkeys(traces)))
+            if self.sink is not None and headers:
+                self.sink.write(spans, headers)
             return
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - the guard: one bad span must not stop the rest
-            if len(items) == 1:
+            parts = _parts(spans, headers)
+            if not parts:
                 self.dropped_spans += 1
                 self._report(error)
-        if len(items) > 1:
-            half = len(items) // 2
-            self._hand_over(items[:half])
-            self._hand_over(items[half:])
+        for part in parts:
+            self._hand_over(*part)
+
+    def _note_written(self, batch: _Batch) -> None:
+        self._refused, self._writing = None, 0
+        self._bytes -= batch.size
+        if not self._queue:
+            self._bytes = 0  # several threads add to it without a lock: it may be off a little
+        if batch.headers and self._failures:
+            self._failures = 0
+            logger.warning("spanlog: the trace store works again; what waited is written")
+
+    def _keep(self, batch: _Batch, error: Unavailable) -> None:
+        """Keep what the sink cannot take now, to be written before all that comes after."""
+        for item in list(self._queue):  # whoever waits behind it hears of it now, too
+            if isinstance(item, _Mark):
+                item.done.set()
+        self._refused = batch
+        if not self._failures:
+            logger.warning("spanlog: %s. What is recorded waits in memory.", error)
+        self._failures += 1
 
     def _report(self, error: Exception) -> None:
         try:
@@ -448,19 +485,14 @@ class Recorder:
         except Exception as raised:  # noqa: BLE001 - under our own tests: `flush` raises it
             self._error = raised
 
-    def _sinks(self) -> list[Sink]:
-        if not self.sinks:
-            from spanlog.store import current_store
-
-            return [current_store()]
-        return self.sinks
-
     # The end of the program, and its doubling.
 
     def close(self) -> None:
         """Write all that is left, within a bounded time. What ends later is written at once."""
         with suppress(KeyboardInterrupt):  # whoever ends the program need not wait for this
             self._flush_at_the_end()
+        for outlet in self.outlets:
+            outlet.close(_AWAY_WAIT)
         self._closed = True
         self._bell.ring()
         waiting = sum(not isinstance(item, _Mark) for item in list(self._queue))
@@ -482,9 +514,19 @@ class Recorder:
                 return
             time.sleep(min(_RETRY[0], left))
 
+    def forget(self) -> None:
+        """Be no longer told of the end of the program and of forks."""
+        if self in _recorders:
+            _recorders.remove(self)
+
+    def __reduce__(self) -> tuple[Callable[[], Recorder], tuple[()]]:
+        """Be, in a copy or in another process, the default one there."""
+        return default_recorder, ()
+
     def before_fork(self) -> None:
         """Write what waits and end the threads: Python warns of a fork beside others."""
-        sigterm.before_fork()
+        for outlet in self.outlets:
+            outlet.pause()
         thread = self._thread
         if thread is None or self._stop or thread is threading.current_thread():
             return
@@ -499,7 +541,8 @@ class Recorder:
 
     def after_fork_in_parent(self) -> None:
         """Go on; the writer's thread starts again when there is something to do."""
-        sigterm.after_fork_in_parent()
+        for outlet in self.outlets:
+            outlet.resume()
         self._stop = False
         if self._queue and not self._closed:
             self._wake()
@@ -508,7 +551,8 @@ class Recorder:
         """Begin anew: what waits in the queue is the parent's to write."""
         self.epoch += 1
         self._reset()
-        sigterm.after_fork_in_child()
+        for outlet in self.outlets:
+            outlet.begin_anew()
 
     def _end_with_multiprocessing(self) -> None:
         """Have all written at the end of a child of `multiprocessing`, which skips Python's own."""
@@ -540,12 +584,71 @@ def _size(span: LiveSpan) -> int:
     return len(span._inputs or b"") + len(span._outputs or b"")
 
 
-recorder = Recorder()
-atexit.register(lambda: recorder.close())
+def _parts(
+    spans: list[Span], headers: list[TraceHeader]
+) -> list[tuple[list[Span], list[TraceHeader]]]:
+    """Return what cannot be written together in two parts; none where it is one thing."""
+    ids = list(dict.fromkeys(header.trace_id for header in headers))
+    if len(spans) > 1:
+        half = len(spans) // 2
+        late = {span.trace_id for span in spans[half:]}
+        only_late = late - {span.trace_id for span in spans[:half]}
+        return [
+            (spans[:half], [header for header in headers if header.trace_id not in only_late]),
+            (spans[half:], [header for header in headers if header.trace_id in late]),
+        ]
+    if len(ids) > 1:
+        first = {span.trace_id for span in spans} or set(ids[: len(ids) // 2])
+        return [
+            (spans, [header for header in headers if header.trace_id in first]),
+            ([], [header for header in headers if header.trace_id not in first]),
+        ]
+    return []
+
+
+_recorders: list[Recorder] = []
+
+
+def default_recorder() -> Recorder:
+    """Return who records a trace that begins where nothing says who does."""
+    assert isinstance(traces.default, Recorder)
+    return traces.default
+
+
+def _flush_all() -> None:
+    for recorder in _recorders:
+        recorder.flush(_SIGTERM_WAIT)
+
+
+def _close_all() -> None:
+    for recorder in _recorders:
+        recorder.close()
+
+
+def _before_fork() -> None:
+    sigterm.before_fork()
+    for recorder in _recorders:
+        recorder.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    sigterm.after_fork_in_parent()
+    for recorder in _recorders:
+        recorder.after_fork_in_parent()
+
+
+def _after_fork_in_child() -> None:
+    for recorder in _recorders:
+        recorder.after_fork_in_child()
+    sigterm.after_fork_in_child()
+
+
+traces.default = Recorder()
+atexit.register(_close_all)
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=lambda: recorder.before_fork(),
-        after_in_parent=lambda: recorder.after_fork_in_parent(),
-        after_in_child=lambda: recorder.after_fork_in_child(),
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
     )

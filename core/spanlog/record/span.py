@@ -1,74 +1,21 @@
-"""A span while it runs, and what the spans of a trace share."""
+"""A span while it runs."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spanlog import config
 from spanlog.model.capture import capture, decode, safe_str
-from spanlog.model.ids import NO_TRACE, clock_offset, new_span_id, new_trace_id
+from spanlog.model.ids import NO_TRACE, new_span_id
 from spanlog.model.span import Span, SpanEvent, SpanStatus, SpanStatusCode
-from spanlog.record import context
-from spanlog.record.recorder import recorder
+from spanlog.record import traces
+from spanlog.record.traces import LiveTrace, Records
 from spanlog.safety import report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from spanlog.store.tally import Tally
-
 _SCALARS = (str, int, float, bool, type(None))
-
-
-class TraceRecord:
-    """What the spans of a running trace share; the store makes the trace's row of it."""
-
-    __slots__ = (
-        "client_request_id",
-        "clock",
-        "dropped",
-        "dropped_spans",
-        "epoch",
-        "experiment",
-        "metadata",
-        "name",
-        "own",
-        "request_preview",
-        "request_time",
-        "response_preview",
-        "secrets",
-        "state",
-        "tags",
-        "tally",
-        "trace_id",
-    )
-
-    def __init__(self, trace_id: str, name: str | None, experiment: str, *, own: bool) -> None:
-        self.trace_id = trace_id
-        self.name = name
-        self.experiment = experiment
-        self.own = own
-        self.epoch = recorder.epoch
-        self.clock = clock_offset()
-        self.request_time = time.time_ns() // 1_000_000
-        self.tags: dict[str, str] = {}
-        self.metadata: dict[str, str] = {}
-        self.client_request_id: str | None = None
-        self.request_preview: str | None = None
-        self.response_preview: str | None = None
-        self.state: str | None = None
-        self.secrets: set[str] = set()  # which errors may repeat
-        self.dropped = False
-        self.dropped_spans = 0
-        self.tally: Tally | None = None  # what the store has added up
-
-    def adopted(self) -> TraceRecord:
-        """Return the record under which a forked child goes on with its parent's trace.
-
-        The parent owns the trace's row; the child only adds spans.
-        """
-        return TraceRecord(self.trace_id, None, self.experiment, own=False)
 
 
 class LiveSpan(Span):
@@ -77,7 +24,7 @@ class LiveSpan(Span):
     __slots__ = ("_pending", "_trace", "parent")
 
     _pending: list[Callable[[LiveSpan], None]] | None
-    _trace: TraceRecord
+    _trace: LiveTrace
     parent: LiveSpan | None
 
     def __init__(
@@ -87,8 +34,9 @@ class LiveSpan(Span):
         parent: LiveSpan | None = None,
         inputs: bytes | None = None,
         attributes: dict[str, Any] | None = None,
-        trace: TraceRecord | None = None,
+        recorder: Records | None = None,
     ) -> None:
+        recorder = parent._trace.recorder if parent is not None else recorder or traces.default
         if not recorder.prepared:
             recorder.prepare()  # before the span begins, so that it does not count
         if parent is not None:
@@ -96,8 +44,8 @@ class LiveSpan(Span):
             self.parent_id = parent.span_id
             if trace.epoch != recorder.epoch:
                 trace = trace.adopted()
-        elif trace is None:
-            trace = _new_trace(name)
+        else:
+            trace = recorder.begin_trace(name)
             self.parent_id = None
         self.parent = parent
         self._trace = trace
@@ -116,19 +64,11 @@ class LiveSpan(Span):
         self.start_time_ns = time.perf_counter_ns() + trace.clock
         recorder.started(self)
 
-    @classmethod
-    def _remote(cls, trace_id: str, span_id: str, experiment: str) -> LiveSpan:
-        """Return a stand-in for a span of another process, to put spans under."""
-        span = cls.__new__(cls)
-        span._trace = TraceRecord(trace_id, None, experiment, own=False)
-        span.trace_id, span.span_id = trace_id, span_id
-        span.parent, span.parent_id = None, None
-        span.name, span.span_type = "remote", "UNKNOWN"
-        span.start_time_ns, span.end_time_ns = time.time_ns(), None
-        span._inputs = span._outputs = span._pending = None
-        span._attributes, span._events = {}, []
-        span._code, span._message = "UNSET", ""
-        return span
+    @property
+    def _is_local_root(self) -> bool:
+        """Whether the span above it, if there is one, is recorded elsewhere."""
+        above = self.parent
+        return above is None or type(above) is RemoteSpan or above._trace is not self._trace
 
     def set_inputs(self, inputs: Any) -> None:
         """Record what went in."""
@@ -207,7 +147,7 @@ class LiveSpan(Span):
         if self._code == "UNSET":
             self._code = "OK"
         self.end_time_ns = end_time_ns or time.perf_counter_ns() + self._trace.clock
-        recorder.ended(self)
+        self._trace.recorder.ended(self)
 
     def _keep_outputs(self, outputs: bytes | None) -> None:
         """Record outputs that are JSON already, unless others were set."""
@@ -241,40 +181,47 @@ class LiveSpan(Span):
         self._trace.secrets.update(secrets)
 
     def _settle(self) -> None:
-        """Do the reading that was put off, and take out secrets that an error may repeat."""
+        """Do the reading that was put off when the span ended, so that it is off the hot path."""
         pending = self._pending
         while pending:  # one by one: meanwhile more may be put off, and another thread may read
             try:
                 read = pending.pop(0)
             except IndexError:
-                break
+                return
             try:
                 read(self)
             except Exception as error:  # noqa: BLE001 - the guard
                 report(error, "reading a recorded call")
-        if self._code == "ERROR" and self._trace.secrets:
-            self._message = self._clean(self._message)
-            self._attributes = self._clean(self._attributes)
-            for event in self._events:
-                event.attributes = self._clean(event.attributes)
-
-    def _clean(self, value: Any) -> Any:
-        text = before = capture(value).decode()
-        for secret in tuple(self._trace.secrets):
-            text = text.replace(secret, "[redacted]")
-        return value if text is before or text == before else decode(text)
 
     def _forget_content(self) -> None:
         """Let go of inputs and outputs, for want of room."""
         self._inputs = self._outputs = self._pending = None
 
     @property
-    def trace(self) -> TraceRecord:
+    def trace(self) -> LiveTrace:
         """What the spans of this trace share."""
         return self._trace
 
 
-class NoOpSpan(LiveSpan):
+class RemoteSpan(LiveSpan):
+    """What stands for a span that another process records, to put spans under."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, trace_id: str, span_id: str, experiment: str, recorder: Records | None = None
+    ) -> None:
+        self._trace = LiveTrace(trace_id, None, experiment, recorder or traces.default, own=False)
+        self.trace_id, self.span_id = trace_id, span_id
+        self.parent, self.parent_id = None, None
+        self.name, self.span_type = "remote", "UNKNOWN"
+        self.start_time_ns, self.end_time_ns = time.time_ns(), None
+        self._inputs = self._outputs = self._pending = None
+        self._attributes, self._events = {}, []
+        self._code, self._message = "UNSET", ""
+
+
+class NoOpSpan(RemoteSpan):
     """What a span is while tracing is off: everything may be called, nothing is recorded."""
 
     __slots__ = ()
@@ -283,10 +230,7 @@ class NoOpSpan(LiveSpan):
     NO_SPAN: ClassVar[str] = ""
 
     def __init__(self, name: str = "", span_type: str = "UNKNOWN") -> None:
-        stand_in = LiveSpan._remote(self.NO_TRACE, self.NO_SPAN, "")
-        for slot in (*Span.__slots__, *LiveSpan.__slots__):
-            if slot != "__weakref__":
-                setattr(self, slot, getattr(stand_in, slot))
+        super().__init__(self.NO_TRACE, self.NO_SPAN, "")
         self.name, self.span_type = name, span_type
         self.end_time_ns = self.start_time_ns
 
@@ -307,14 +251,3 @@ class NoOpSpan(LiveSpan):
 
     def record_exception(self, error: BaseException | str) -> None:
         """Do nothing."""
-
-
-def _new_trace(name: str) -> TraceRecord:
-    """Begin a trace with what `tracing.context` and `set_experiment` say."""
-    trace = TraceRecord(new_trace_id(), name, config.experiment, own=True)
-    scope = context.SCOPE.get()
-    if scope is not None:
-        trace.tags.update(scope.tags)
-        trace.metadata.update(scope.metadata)
-    trace.dropped = not recorder.admits(trace.trace_id)
-    return trace

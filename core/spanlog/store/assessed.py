@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from spanlog.model.assessments import KINDS, Assessment, AssessmentError, AssessmentSource
 from spanlog.model.capture import capture
-from spanlog.store import NotFoundError
+from spanlog.store.errors import NotFoundError
 from spanlog.store.schema import assessments, spans, storable
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
-from spanlog.store import StoreError, limits
+from spanlog.store import limits
+from spanlog.store.errors import StoreError
 from spanlog.store.migrations import prepare
 from spanlog.store.schema import schema_version
 
@@ -22,6 +23,8 @@ if sys.platform != "win32":  # where no file can be deleted that is open
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+
+    from spanlog.config import Settings
 
 # What a PostgreSQL URL may say otherwise.
 _POSTGRESQL = {"connect_timeout": "3", "client_encoding": "utf8"}
@@ -39,12 +42,13 @@ class Database:
     Args:
         url: An SQLAlchemy database URL.
         renewed: Called when the database turns out to be new, or another than before.
+        settings: How long a search may take.
 
     Raises:
         StoreError: It cannot be opened.
     """
 
-    def __init__(self, url: str, renewed: Callable[[], object]) -> None:
+    def __init__(self, url: str, renewed: Callable[[], object], settings: Settings) -> None:
         self._renewed = renewed
         self._gate = _Gate()
         self._prepared: object = _identity  # what no file has
@@ -62,7 +66,7 @@ class Database:
             in_file = self.engine.dialect.name == "sqlite" and not self._in_memory
             self._path = parsed.database if in_file else None
             _configure(self.engine)
-            limits.install(self.engine)
+            limits.install(self.engine, settings)
             with self.transaction():
                 pass
         except Exception as error:

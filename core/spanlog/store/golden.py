@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from spanlog.model.assessments import Expectation
 from spanlog.model.capture import capture, decode
 from spanlog.model.dataset import DatasetRecord
-from spanlog.store import NotFoundError, StoreError, assessed
+from spanlog.store import assessed
+from spanlog.store.errors import NotFoundError, StoreError
 from spanlog.store.rows import read_span
 from spanlog.store.schema import (
     assessments,

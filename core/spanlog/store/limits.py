@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event, exc
 
-from spanlog import config
-from spanlog.store import StoreError
+from spanlog.store.errors import StoreError
 from spanlog.store.filters.errors import FilterError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     import sqlalchemy as sa
+
+    from spanlog.config import Settings
 
 _PART = 1_000_000  # characters that are gone through before other threads have their turn
 _STEPS = 10_000  # of SQLite's machine, between two looks at the clock: a millisecond or less
@@ -34,9 +35,9 @@ _STOPPED = "57014"  # PostgreSQL's code of a statement that took too long
 class SearchTimeoutError(StoreError):
     """A search took longer than it may."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
         super().__init__(
-            f"the search took longer than {config.search_seconds:g} seconds and was stopped. Give "
+            f"the search took longer than {seconds:g} seconds and was stopped. Give "
             "it less to look through, or more time by SPANLOG_SEARCH_SECONDS."
         )
 
@@ -44,8 +45,9 @@ class SearchTimeoutError(StoreError):
 class _Clock:
     """The time that a search has, of one connection to SQLite."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, settings: Settings) -> None:
         self._connection = connection
+        self._settings = settings
         self._end: float | None = None
         self.failure: Exception | None = None
         connection.create_function("regexp", 2, _has_word, deterministic=True)
@@ -56,7 +58,7 @@ class _Clock:
     def start(self) -> None:
         """Give the next statement, or the next rows of one, all the time there is."""
         if self._end is not None:
-            self._end = time.monotonic() + config.search_seconds
+            self._end = time.monotonic() + self._settings.search_seconds
 
     @contextmanager
     def running(self) -> Generator[None]:
@@ -75,11 +77,13 @@ class _Clock:
             self._connection.set_progress_handler(None, 0)
 
     def _left(self) -> float:
-        return config.search_seconds if self._end is None else self._end - time.monotonic()
+        if self._end is None:
+            return self._settings.search_seconds
+        return self._end - time.monotonic()
 
     def _is_over(self) -> bool:
         if self._left() <= 0:
-            self.failure = SearchTimeoutError()
+            self.failure = SearchTimeoutError(self._settings.search_seconds)
         return self.failure is not None
 
     def _matches(self, pattern: str, text: object) -> bool | None:
@@ -90,20 +94,24 @@ class _Clock:
             seconds = min(max(self._left(), 1e-3), _LONGEST)
             return _compiled(pattern).search(str(text), timeout=seconds) is not None
         except TimeoutError:
-            self.failure = SearchTimeoutError()
+            self.failure = SearchTimeoutError(self._settings.search_seconds)
         except Exception as error:  # noqa: BLE001 - SQLite tells only that there was one
             self.failure = FilterError(str(error))
         raise RuntimeError  # whatever it is, SQLite ends the statement
 
 
-def install(engine: sa.Engine) -> None:
+def install(engine: sa.Engine, settings: Settings) -> None:
     """Have searches of a database's connections be limited."""
-    if engine.dialect.name != "sqlite":
-        return
+    is_sqlite = engine.dialect.name == "sqlite"
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, record: Any) -> None:
-        record.info["clock"] = _Clock(connection)
+        record.info["settings"] = settings
+        if is_sqlite:
+            record.info["clock"] = _Clock(connection, settings)
+
+    if not is_sqlite:
+        return
 
     @event.listens_for(engine, "before_cursor_execute")
     def begins(connection: sa.Connection, *_: object) -> None:
@@ -121,13 +129,14 @@ def search(connection: sa.Connection) -> Generator[None]:
         with connection.info["clock"].running():
             yield
         return
-    milliseconds = max(int(min(config.search_seconds, _LONGEST) * 1000), 1)
+    seconds: float = connection.info["settings"].search_seconds
+    milliseconds = max(int(min(seconds, _LONGEST) * 1000), 1)
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
     try:
         yield
     except exc.OperationalError as error:
         if getattr(error.orig, "sqlstate", None) == _STOPPED:
-            raise SearchTimeoutError from error
+            raise SearchTimeoutError(seconds) from error
         raise
     connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
 

@@ -9,7 +9,8 @@ from sqlalchemy.schema import CreateColumn
 
 from spanlog.config import DEFAULT_EXPERIMENT
 from spanlog.model.usage import total
-from spanlog.store import StoreError, fulltext, schema
+from spanlog.store import fulltext, schema
+from spanlog.store.errors import StoreError
 from spanlog.store.rows import read_span
 from spanlog.store.schema import VERSION, experiments, schema_version, spans, traces
 from spanlog.store.tally import LONGEST_MODEL, counts

@@ -28,8 +28,9 @@ from spanlog.store.tally import LARGEST, NOTHING, Tally, counts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from spanlog.model.attachments import Contents
+    from spanlog.model.header import TraceHeader
     from spanlog.model.trace import TraceInfo
-    from spanlog.record.span import LiveSpan, TraceRecord
 
 # Each statement lets go of Python's lock, which a busy program takes 5 ms to give back: so as
 # many rows go into one as it may have parameters.
@@ -109,12 +110,16 @@ def _added(table: sa.Table, new: Any, names: Iterable[str]) -> dict[str, Any]:
 class Attached:
     """The binary content of the spans that are written together.
 
+    Args:
+        most: How many bytes of content may stay where they are.
+
     Attributes:
         contents: By their SHA-256.
         links: Which trace has which.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self.contents: dict[str, bytes] = {}
         self.links: set[tuple[str, str]] = set()
 
@@ -127,17 +132,17 @@ class Attached:
             self.contents[sha256] = content
             self.links.add((trace_id, sha256))
 
-        return take_out(data, keep).decode()
+        return take_out(data, keep, self._most).decode()
 
 
-def span_row(span: LiveSpan, attached: Attached) -> tuple[Any, ...]:
+def span_row(span: Span, attached: Attached, tally: Tally) -> tuple[Any, ...]:
     """Return a row in the order of the table's columns."""
     ended = span.end_time_ns is not None
     # What was put off of an open span is still its own thread's.
-    model, used = (span.model, Tally.count(span)) if ended else (None, NOTHING)
+    model, used = (span.model, tally.count(span)) if ended else (None, NOTHING)
     inputs = attached.taken_out(span.trace_id, span._inputs)
     outputs = attached.taken_out(span.trace_id, span._outputs)
-    return _span_row(span, model, used, inputs, outputs, span.end_time_ns if ended else None)
+    return _span_row(span, model, used, inputs, outputs, span.end_time_ns)
 
 
 def stored_span_row(span: Span) -> tuple[Any, ...]:
@@ -178,7 +183,9 @@ def _event(event: SpanEvent) -> dict[str, Any]:
     return {"name": event.name, "timestamp": event.timestamp, "attributes": event.attributes}
 
 
-def trace_row(record: TraceRecord, experiment: int, root: LiveSpan | None) -> tuple[Any, ...]:
+def trace_row(
+    record: TraceHeader, experiment: int, root: Span | None, tally: Tally | None
+) -> tuple[Any, ...]:
     """Return a row in the order of the table's columns."""
     name, began, request, response = (
         record.name,
@@ -205,7 +212,7 @@ def trace_row(record: TraceRecord, experiment: int, root: LiveSpan | None) -> tu
         request and storable(request),
         response and storable(response),
         this_process() if record.own else None,
-        *(record.tally.change() if record.tally else _NO_CHANGE),
+        *(tally.change() if tally else _NO_CHANGE),
     )
 
 
@@ -235,13 +242,13 @@ def model_rows(
         yield trace_id, model, tokens, cost
 
 
-def pair_rows(pairs: Iterable[tuple[TraceRecord, str, str]]) -> list[tuple[str, str, str]]:
+def pair_rows(pairs: Iterable[tuple[TraceHeader, str, str]]) -> list[tuple[str, str, str]]:
     """Return the rows of tags or metadata."""
     return [(r.trace_id, storable(key), storable(value)) for r, key, value in pairs]
 
 
-def read_span(row: Any) -> Span:
-    """Return the span that a row holds."""
+def read_span(row: Any, contents: Contents | None = None) -> Span:
+    """Return the span that a row holds, and where its binary content is."""
     return Span._stored(
         trace_id=row["trace_id"],
         span_id=row["span_id"],
@@ -259,4 +266,5 @@ def read_span(row: Any) -> Span:
             SpanEvent(e["name"], e["attributes"], e["timestamp"])
             for e in orjson.loads(row["events"])
         ],
+        contents=contents,
     )

@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
+from spanlog.config import Settings
+from spanlog.errors import Unavailable
 from spanlog.model.trace import (
     SESSION,
     Experiment,
@@ -22,11 +24,11 @@ from spanlog.model.trace import (
     TraceState,
 )
 from spanlog.model.usage import ATTRIBUTES
-from spanlog.record.recorder import Unavailable
-from spanlog.store import NotFoundError, assessed, figures, fulltext, golden, limits, statistics
+from spanlog.store import assessed, figures, fulltext, golden, limits, statistics
 from spanlog.store.bundles import Bundle
 from spanlog.store.database import Database, is_poison
 from spanlog.store.dialects import unindexed
+from spanlog.store.errors import NotFoundError
 from spanlog.store.filters import Filter, FilterError, Order, latest_first
 from spanlog.store.processes import is_gone
 from spanlog.store.rows import (
@@ -56,14 +58,14 @@ from spanlog.store.schema import (
     trace_tags,
     traces,
 )
-from spanlog.store.tally import by_model
+from spanlog.store.tally import Tally, by_model
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from spanlog.model.assessments import Assessment
+    from spanlog.model.header import TraceHeader
     from spanlog.model.span import Span
-    from spanlog.record.span import LiveSpan, TraceRecord
 
 _EXPERIMENT = re.compile("[0-9]{1,10}")  # the id of one; Python reads no number of any length
 # How large and deep a statement may be is each database's own: what SQLSTATE calls a limit of the
@@ -73,6 +75,7 @@ _TOO_LARGE = re.compile(
     "too many SQL variables|too large|too complex|stack overflow|number of parameters"
 )
 _IN_CHUNK = 500
+_TALLIES = 1_000
 _PAGE = 100
 _FEW = 5_000
 _NEXT = 200
@@ -92,14 +95,17 @@ class SqlStore:
 
     Args:
         url: An SQLAlchemy database URL.
+        settings: What it goes by; what the environment says by default.
 
     Raises:
         StoreError: It cannot be opened.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, settings: Settings | None = None) -> None:
+        self.settings = settings = settings or Settings()
         self._experiments: dict[str, int] = {}
-        self.database = Database(url, renewed=self._experiments.clear)
+        self._tallies: dict[str, Tally] = {}
+        self.database = Database(url, self._renewed, settings)
         self.url, self.name = url, self.database.name
         self._transaction = self.database.transaction
         engine = self.database.engine
@@ -141,29 +147,35 @@ class SqlStore:
 
     # Writing.
 
-    def write(self, new_spans: Sequence[LiveSpan], records: Sequence[TraceRecord]) -> None:
+    def write(self, new_spans: Sequence[Span], records: Sequence[TraceHeader]) -> None:
         """Keep spans and the traces they belong to; what is there already is replaced.
 
         Raises:
             Unavailable: Nothing was kept; the same may be tried again.
         """
         roots = {span.trace_id: span for span in new_spans if span.parent_id is None}
-        attached = Attached()
-        span_rows = [span_row(span, attached) for span in new_spans]
+        attached = Attached(self.settings.attachment_bytes)
+        tallies = {record.trace_id: self._tally(record.trace_id) for record in records}
+        span_rows = [span_row(span, attached, tallies[span.trace_id]) for span in new_spans]
         tags = [(r, *pair) for r in records if r.tags for pair in list(r.tags.items())]
         facts = [(r, *pair) for r in records if r.metadata for pair in list(r.metadata.items())]
         facts += [
             (r, "spanlog.dropped_spans", str(r.dropped_spans)) for r in records if r.dropped_spans
         ]
+        changed = dict(tallies)
         try:
             with self._transaction() as connection:
                 ids = {
                     name: self._experiment_id(connection, name)
                     for name in {r.experiment for r in records}
                 }
-                rows = [trace_row(r, ids[r.experiment], roots.get(r.trace_id)) for r in records]
+                rows = [
+                    trace_row(r, ids[r.experiment], roots.get(id_), tallies.pop(id_, None))
+                    for r in records
+                    for id_ in (r.trace_id,)
+                ]
                 rows.sort(key=itemgetter(0))  # so two that write the same ones cannot deadlock
-                used = ((r.trace_id, r.tally.models()) for r in records if r.tally)
+                used = ((id_, tally.models()) for id_, tally in changed.items())
                 self._traces.run(connection, rows)
                 self._models.run(connection, [row for of in used for row in model_rows(*of)])
                 self._spans.run(connection, span_rows)
@@ -178,13 +190,19 @@ class SqlStore:
             reason = getattr(error, "orig", None) or error
             raise Unavailable(f"the trace store {self.name} cannot be written: {reason}") from error
         self._experiments.update(ids)
-        for record in records:
-            if record.tally:
-                record.tally.written()
-        for record, key, value in tags:  # written once: `set_trace_tag` may change it from now on
-            now = record.tags.pop(key, value)
-            if now != value:  # set anew meanwhile
-                record.tags.setdefault(key, now)
+        for tally in changed.values():
+            tally.written()
+
+    def _tally(self, trace_id: str) -> Tally:
+        """Return the sums of a trace; those of the latest are kept."""
+        tally = self._tallies.pop(trace_id, None) or Tally()
+        self._tallies[trace_id] = tally
+        if len(self._tallies) > _TALLIES:
+            del self._tallies[next(iter(self._tallies))]
+        return tally
+
+    def _renewed(self) -> None:
+        self._experiments.clear()
 
     def _attach(self, connection: sa.Connection, attached: Attached) -> None:
         for chunk in _chunks(sorted(attached.contents)):
@@ -236,7 +254,7 @@ class SqlStore:
         self._facts.run(connection, [row for b in new for row in b.metadata])
         for said in (said for b in new for said in b.trace.info.assessments):
             connection.execute(sa.insert(assessments).values(assessed.to_row(said)))
-        attached = Attached()
+        attached = Attached(self.settings.attachment_bytes)
         for bundle in bundles:  # a trace that is new may have what came with one that is not
             attached.contents.update(bundle.contents)
         attached.links.update((b.trace.info.trace_id, sha) for b in new for sha in b.attachments)
@@ -549,7 +567,7 @@ class SqlStore:
         query = order.apply(query, page_token)
         with self._search() as connection:
             page, token = _page(connection, query, experiment_ids, where, order, max_results)
-        return PagedList(map(read_span, page), token)
+        return PagedList((read_span(row, self) for row in page), token)
 
     def states(self, since: int | None = None) -> dict[str, str]:
         """Return the state of each trace, by its id.
@@ -618,7 +636,7 @@ class SqlStore:
                     token_usage=_known(row, ATTRIBUTES),
                     cost=_known(row, ("input_cost", "output_cost", "total_cost")),
                 ),
-                TraceData([read_span(r) for r in span_rows.get(id_, ())]),
+                TraceData([read_span(r, self) for r in span_rows.get(id_, ())]),
             )
             for id_, row in zip(ids, rows, strict=True)
         ]

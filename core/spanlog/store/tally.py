@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from spanlog.model.span import Span
-    from spanlog.record.span import LiveSpan
 
 LONGEST_MODEL = 300  # characters of a model's name: all databases have keys that long
 NOTHING: Mapping[str, float] = {}
@@ -44,19 +43,17 @@ class Tally:
     """
 
     def __init__(self) -> None:
+        self._parents: dict[str, str | None] = {}
         self._counted: dict[str, tuple[str | None, Mapping[str, float]]] = {}
         self._above: set[str] = set()  # the spans that have a counted one below them
         self._unwritten: dict[str, float] = {}
         self._models: dict[str, dict[str, float]] = {}  # what is not written, by model
 
-    @staticmethod
-    def count(span: LiveSpan) -> Mapping[str, float]:
-        """Return what a span used; once it has ended, its trace's tally has it too."""
+    def count(self, span: Span) -> Mapping[str, float]:
+        """Return what a span used, and add it up if it has ended."""
         found = counts(span)
-        if found and span.end_time_ns is not None:
-            trace = span.trace
-            trace.tally = trace.tally or Tally()
-            trace.tally._put(span, found)
+        if span.end_time_ns is not None:
+            self._put(span, found)
         return found
 
     def change(self) -> list[float | None]:
@@ -71,14 +68,17 @@ class Tally:
         """Note that the change has been written."""
         self._unwritten, self._models = {}, {}
 
-    def _put(self, span: LiveSpan, found: Mapping[str, float]) -> None:
-        above = span.parent
-        while above is not None and above.span_id not in self._above:
-            self._above.add(above.span_id)
-            self._change(*self._counted.pop(above.span_id, (None, NOTHING)), -1)
-            above = above.parent
-        if span.span_id not in self._above and span.span_id not in self._counted:
-            self._counted[span.span_id] = (span.model, found)
+    def _put(self, span: Span, found: Mapping[str, float]) -> None:
+        id_ = span.span_id
+        self._parents[id_] = above = span.parent_id
+        if not (found or id_ in self._above):
+            return
+        while above is not None and above not in self._above:
+            self._above.add(above)
+            self._change(*self._counted.pop(above, (None, NOTHING)), -1)
+            above = self._parents.get(above)
+        if id_ not in self._above and id_ not in self._counted:
+            self._counted[id_] = (span.model, found)
             self._change(span.model, found, 1)
 
     def _change(self, model: str | None, found: Mapping[str, float], sign: int) -> None:

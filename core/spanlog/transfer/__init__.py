@@ -14,10 +14,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from spanlog import config
 from spanlog.api.search import experiments_or_current
-from spanlog.record.recorder import Unavailable, recorder
-from spanlog.store import StoreError, current_store
+from spanlog.errors import Unavailable
+from spanlog.runtime import default
+from spanlog.store.errors import StoreError
 from spanlog.store.filters import parse_filter, parse_order
 from spanlog.transfer import jsonl, parquet
 from spanlog.transfer.errors import BrokenFileError
@@ -90,13 +90,14 @@ def export_traces(
     path = Path(path)
     write, _, _ = _format(path)
     where, order = parse_filter(filter_string), parse_order(order_by or ())
-    recorder.flush()
-    ids = experiments_or_current(locations if experiment_ids is None else experiment_ids)
+    runtime = default()
+    runtime.flush()
+    ids = experiments_or_current(runtime, locations if experiment_ids is None else experiment_ids)
     count = 0
 
     def counted() -> Iterator[Bundle]:
         nonlocal count
-        for bundle in current_store().bundles(ids, where, order, max_results):
+        for bundle in runtime.store.bundles(ids, where, order, max_results):
             count += 1
             yield bundle
 
@@ -140,16 +141,17 @@ def import_traces(
     _, read, numbered = _format(path)
     if not stat.S_ISREG(path.stat().st_mode):  # it is read twice, and has to have an end
         raise OSError(errno.EINVAL, "Not a regular file", str(path))
-    most = config.import_trace_bytes
+    most = default().settings.import_trace_bytes
     if trace_mb is not None:
         most = max(int(min(trace_mb, 1e12) * 1_000_000), 1)
-    recorder.flush()
-    store = current_store()
+    runtime = default()
+    runtime.flush()
+    store = runtime.store
     _check(store, read(path, most), path, numbered)
 
     def named(found: tuple[int, int, Bundle]) -> tuple[Bundle, int]:
         _, size, bundle = found
-        bundle.experiment = experiment or bundle.experiment or config.experiment
+        bundle.experiment = experiment or bundle.experiment or runtime.settings.experiment
         return bundle, size
 
     total = imported = 0

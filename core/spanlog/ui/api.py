@@ -20,10 +20,11 @@ from starlette.routing import Route
 
 from spanlog.api import feedback, search
 from spanlog.display import data
+from spanlog.errors import Unavailable
 from spanlog.model.assessments import Assessment, AssessmentSource, AssessmentSourceType, Feedback
 from spanlog.model.trace import SESSION, TraceState
-from spanlog.record.recorder import Unavailable
-from spanlog.store import NotFoundError, current_store
+from spanlog.runtime import current_store, default
+from spanlog.store.errors import NotFoundError
 from spanlog.store.filters import FilterError, parse_filter
 from spanlog.store.limits import SearchTimeoutError
 from spanlog.ui import refusals
@@ -109,6 +110,7 @@ def _traces(request: Request) -> Response:
     if field not in _ORDERS or direction not in ("", "ASC", "DESC"):
         raise HTTPException(400, f"order is one of {', '.join(_ORDERS)}, with ASC or DESC")
     found = search.find(
+        default(),
         _chosen(request),
         _filter(request),
         _PAGE,
@@ -129,7 +131,7 @@ def _span(request: Request) -> Response:
     if not all(map(_ID.fullmatch, asked.values())):
         raise missing
     which = f"trace_id = '{asked['trace_id']}' AND span.span_id = '{asked['span_id']}'"
-    found = search.find_spans(_every(), which, 1)
+    found = search.find_spans(default(), _every(), which, 1)
     if not found:
         raise missing
     room = data.Room(math.inf, math.inf) if "whole" in request.query_params else data.Room()
@@ -235,7 +237,7 @@ def _sessions(request: Request) -> Response:
 
 def _session(request: Request) -> Response:
     session = request.query_params.get("id", "").replace("'", "''")
-    found = search.find(_every(), f"session = '{session}'", _MOST, ["timestamp_ms ASC"])
+    found = search.find(default(), _every(), f"session = '{session}'", _MOST, ["timestamp_ms ASC"])
     room = data.Room()
     return _json([{**_light(trace), **_said(trace, room)} for trace in found])
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spanlog import config
 from spanlog.model.capture import safe_str
-from spanlog.model.trace import Experiment, TraceState
+from spanlog.model.trace import TraceState
 from spanlog.record import context
 from spanlog.record.context import CURRENT, current_span, recording
-from spanlog.record.recorder import recorder
+from spanlog.record.recorder import default_recorder
 from spanlog.record.span import LiveSpan, NoOpSpan
 from spanlog.safety import warn_once
-from spanlog.store import current_store, open_store
+from spanlog.semconv import SESSION, USER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-_SESSION = "mlflow.trace.session"
-_USER = "mlflow.trace.user"
+    from spanlog.record.traces import Records
 
 
 class start_span:  # noqa: N801 - used as a function; a class for its speed
@@ -100,9 +98,24 @@ def start_span_no_context(
         metadata: Metadata of the trace, where this begins one.
         start_time_ns: When it began, in nanoseconds since 1970; now by default.
     """
+    return begin(name, span_type, parent_span, inputs, attributes, tags, metadata, start_time_ns)
+
+
+def begin(
+    name: str,
+    span_type: str = "UNKNOWN",
+    parent_span: LiveSpan | None = None,
+    inputs: Any = None,
+    attributes: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+    metadata: Mapping[str, str] | None = None,
+    start_time_ns: int | None = None,
+    recorder: Records | None = None,
+) -> LiveSpan:
+    """Do as `start_span_no_context`, with a recorder of one's own for a new trace."""
     if not recording() or isinstance(parent_span, NoOpSpan):
         return NoOpSpan(name, span_type)
-    span = LiveSpan(name, span_type, parent_span)
+    span = LiveSpan(name, span_type, parent_span, recorder=recorder)
     if start_time_ns is not None:
         span.start_time_ns = start_time_ns
     if inputs is not None:
@@ -110,8 +123,8 @@ def start_span_no_context(
     if attributes:
         span.set_attributes(attributes)
     if parent_span is None:
-        span.trace.tags.update(_texts(tags))
-        span.trace.metadata.update(_texts(metadata))
+        span.trace.tags.update(texts(tags))
+        span.trace.metadata.update(texts(metadata))
     return span
 
 
@@ -129,8 +142,8 @@ def get_active_trace_id() -> str | None:
 def get_last_active_trace_id(thread_local: bool = False) -> str | None:
     """Return the id of the trace that ended last in this process, or in this thread, or None."""
     if thread_local:
-        return getattr(recorder.local, "last_trace_id", None)
-    return recorder.last_trace_id
+        return getattr(default_recorder().local, "last_trace_id", None)
+    return default_recorder().last_trace_id
 
 
 def update_current_trace(
@@ -176,12 +189,12 @@ def update_current_trace(
             )
         return
     trace = span.trace
-    trace.tags.update(_texts(tags))
-    trace.metadata.update(_texts(metadata))
+    trace.tags.update(texts(tags))
+    trace.metadata.update(texts(metadata))
     if session_id is not None:
-        trace.metadata[_SESSION] = safe_str(session_id)
+        trace.metadata[SESSION] = safe_str(session_id)
     if user is not None:
-        trace.metadata[_USER] = safe_str(user)
+        trace.metadata[USER] = safe_str(user)
     if client_request_id is not None:
         trace.client_request_id = safe_str(client_request_id)
     if request_preview is not None:
@@ -189,63 +202,9 @@ def update_current_trace(
     if response_preview is not None:
         trace.response_preview = safe_str(response_preview)
     trace.state = TraceState(state).value if state else trace.state
-    recorder.changed(trace)
+    trace.recorder.changed(trace)
 
 
-def flush(timeout: float = 30.0) -> bool:
-    """Wait until all that was recorded so far is in the store.
-
-    Args:
-        timeout: How long to wait at most, in seconds.
-
-    Returns:
-        False if that could not be done in time, or not at all for now: the store is away.
-    """
-    return recorder.flush(timeout)
-
-
-def flush_trace_async_logging(terminate: bool = False) -> None:  # noqa: ARG001 - MLflow's
-    """Do as `flush`, by MLflow's name.
-
-    Args:
-        terminate: MLflow's; there is nothing that would have to end.
-    """
-    flush()
-
-
-def set_tracking_uri(uri: str) -> None:
-    """Keep traces in another place from now on.
-
-    Args:
-        uri: A path of a SQLite file, or a database URL.
-
-    Raises:
-        StoreError: It cannot be opened; the store stays as it was.
-    """
-    recorder.flush()
-    open_store(str(uri))
-
-
-def get_tracking_uri() -> str:
-    """Return where traces are kept, as a database URL."""
-    return config.database_url(config.tracking_uri)
-
-
-def set_experiment(
-    experiment_name: str | None = None, experiment_id: str | None = None
-) -> Experiment:
-    """Have new traces belong to an experiment, which is created if there is none of that name.
-
-    Raises:
-        ValueError: Neither or both were given.
-        StoreError: There is no experiment with that id.
-    """
-    if (experiment_name is None) == (experiment_id is None):
-        raise ValueError("give experiment_name or experiment_id")
-    found = current_store().experiment(experiment_name, experiment_id)
-    config.experiment = found.name
-    return found
-
-
-def _texts(pairs: Mapping[str, str] | None) -> dict[str, str]:
+def texts(pairs: Mapping[str, str] | None) -> dict[str, str]:
+    """Return pairs as text, whatever they are."""
     return {safe_str(key): safe_str(value) for key, value in (pairs or {}).items()}
