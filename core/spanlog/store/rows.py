@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # many rows go into one as it may have parameters.
 _PARAMETERS = 32_000 if sqlite3.sqlite_version_info >= (3, 32) else 999
 _ROWS = 250
+_IDS = 500
 _NO_CHANGE = (None,) * len(COUNTS)
 
 
@@ -260,3 +261,8 @@ def read_span(row: Any) -> Span:
             for e in orjson.loads(row["events"])
         ],
     )
+
+
+def in_chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    """Return ids in parts that one statement takes."""
+    return (ids[i : i + _IDS] for i in range(0, len(ids), _IDS))

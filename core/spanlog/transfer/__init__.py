@@ -18,6 +18,7 @@ from spanlog import config
 from spanlog.api.search import experiments_or_current
 from spanlog.record.recorder import Unavailable, recorder
 from spanlog.store import StoreError, current_store
+from spanlog.store.bundles import bundles
 from spanlog.store.filters import parse_filter, parse_order
 from spanlog.transfer import jsonl, parquet
 from spanlog.transfer.errors import BrokenFileError
@@ -96,7 +97,7 @@ def export_traces(
 
     def counted() -> Iterator[Bundle]:
         nonlocal count
-        for bundle in current_store().bundles(ids, where, order, max_results):
+        for bundle in bundles(current_store(), ids, where, order, max_results):
             count += 1
             yield bundle
 
