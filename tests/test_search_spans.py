@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import spanlog
 from spanlog.client import TracingClient
-from spanlog.store.schema import COUNTS, SPAN_COUNTS
+from spanlog.store.schema import COUNTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,7 +147,7 @@ def test_a_store_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> No
     for (index,) in made:
         if index.startswith("spans_") or index == "traces_by_tokens":
             db.execute(f"DROP INDEX {index}")
-    for table, columns in (("spans", [*SPAN_COUNTS, "model"]), ("traces", COUNTS)):
+    for table, columns in (("spans", [*COUNTS, "model"]), ("traces", COUNTS)):
         for column in columns:
             db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
     for table in ("attachments", "trace_attachments"):

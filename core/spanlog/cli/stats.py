@@ -107,7 +107,7 @@ class Stats:
 
     def add(self, spans: Iterable[SpanFigures]) -> None:
         """Count one more trace."""
-        parents: dict[str, str | None] = {}
+        sums = usage.Sums()
         used: dict[str, SpanFigures] = {}
         root = last = None
         for span in spans:  # of which there may be millions
@@ -116,12 +116,12 @@ class Stats:
             group.took.append(took)
             if status == "ERROR":
                 group.errors += 1
-            parents[id_] = parent
             if parent is None:
                 root = took
+            sums.put(id_, parent, None, {} if total is None else {"total_tokens": total})
             if total is not None:
                 used[id_] = span
-        for id_ in usage.innermost(used, parents):
+        for id_ in sums.counted():
             *_, name, status, took, model, read, written, total = used[id_]
             group = self._calls[name, model or ""]
             group.took.append(took)

@@ -179,7 +179,10 @@ class TraceData:
     spans: list[Span] = field(default_factory=list)
 
     def _root(self) -> Span | None:
-        return next((span for span in self.spans if span.parent_id is None), None)
+        """Return the topmost span that there is: that without a parent, else with one elsewhere."""
+        ids = {None, *(span.span_id for span in self.spans)}
+        tops = [span for span in self.spans if span.parent_id is None or span.parent_id not in ids]
+        return min(tops, key=lambda span: span.parent_id is not None, default=None)
 
     @property
     def request(self) -> str | None:
@@ -214,7 +217,7 @@ class Trace:
     data: TraceData
 
     def __post_init__(self) -> None:
-        if self.data.spans:
+        if self.info.token_usage is None:
             self.info.token_usage = usage.total(self.data.spans)
 
     @property

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from types import MethodType, ModuleType
 from typing import Any
 
-from spanlog.record.decorator import named, trace
 from spanlog.record.proxies import Proxy
 
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
@@ -27,17 +27,26 @@ class _Callable(Proxy):
 
 
 class TracedCallable(_Callable):
-    """A callable whose calls are traced."""
+    """A callable whose calls are traced.
 
-    __slots__ = ("_self_arguments", "_self_call")
+    Args:
+        wrapped: The callable.
+        call: What is called in its place.
+        again: Makes the like of another callable.
+        arguments: What `again` is called with, the callable first.
+    """
+
+    __slots__ = ("_self_again", "_self_arguments", "_self_call")
 
     def __init__(
         self,
         wrapped: Callable[..., Any],  # noqa: ARG002 - `Proxy` keeps it
         call: Callable[..., Any],
+        again: Callable[..., Any],
         arguments: tuple[Any, ...],
     ) -> None:
         self._self_call = call
+        self._self_again = again
         self._self_arguments = arguments
 
     class _Instead(_Callable._Instead):
@@ -48,10 +57,12 @@ class TracedCallable(_Callable):
 
         def __reduce_ex__(self: Any, protocol: Any) -> Any:
             """Pickle it by its name where it is found by that, else by what makes it anew."""
-            return self.__qualname__ if named(self) is self else (trace, self._self_arguments)
+            if named(self) is self:
+                return self.__qualname__
+            return self._self_again, self._self_arguments
 
     def _self_copied(self, copied: Any) -> Any:
-        return trace(copied, *self._self_arguments[1:])
+        return self._self_again(copied, *self._self_arguments[1:])
 
 
 class Patched(_Callable):
@@ -93,6 +104,14 @@ class PatchedMethod(Patched):
                 return self.__wrapped__(*args, **kwargs)
             bound = self.__wrapped__.__get__(args[0], type(args[0]))
             return self._self_wrapper(bound, args[0], args[1:], kwargs)
+
+
+def named(function: Any) -> Any:
+    """Return what is found by the name of a function, where one of that name is found."""
+    found = sys.modules.get(getattr(function, "__module__", None) or "")
+    for name in str(getattr(function, "__qualname__", "")).split("."):
+        found = getattr(found, name, None)
+    return found
 
 
 def patched(original: Any, wrapper: Wrapper, owner: Any, name: str) -> Any:

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar, overload
 
 from spanlog.model.capture import capture
 from spanlog.record.arguments import binder
+from spanlog.record.callables import TracedCallable, named
 from spanlog.record.context import CURRENT, current_span, recording
 from spanlog.record.recorder import default_recorder
 from spanlog.record.span import LiveSpan
@@ -88,17 +89,8 @@ def trace(
     later = any(runs_later(func) for runs_later in _RUNS_LATER)
     if isinstance(func, FunctionType) and not later and named(func) is not func:
         return functools.wraps(func)(traced.now())  # the quickest, and pickled by its name
-    from spanlog.record.callables import TracedCallable  # which needs this module
-
-    return TracedCallable(func, traced.later() if later else traced.now(), traced.arguments)
-
-
-def named(function: Any) -> Any:
-    """Return what is found by the name of a function, where one of that name is found."""
-    found = sys.modules.get(getattr(function, "__module__", None) or "")
-    for name in str(getattr(function, "__qualname__", "")).split("."):
-        found = getattr(found, name, None)
-    return found
+    call = traced.later() if later else traced.now()
+    return TracedCallable(func, call, trace, traced.arguments)
 
 
 _RUNS_LATER = (

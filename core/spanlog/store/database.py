@@ -160,6 +160,11 @@ class _Gate:
             self._changed.notify_all()
 
 
+def name_of(connection: sa.Connection) -> str:
+    """Return what a database is called in messages: its URL without the password."""
+    return connection.engine.url.render_as_string(hide_password=True)
+
+
 def import_driver(url: str) -> None:
     """Import what speaks to a database; where it is missing, opening the database says so."""
     with suppress(ImportError, exc.ArgumentError, exc.NoSuchModuleError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import UnaryExpression
 from sqlalchemy.sql.functions import FunctionElement
@@ -33,6 +34,11 @@ def _(element: Any, compiler: Any, **how: Any) -> str:
     sqlite, postgresql = element.clauses
     said = sqlite if compiler.dialect.name == "sqlite" else postgresql
     return str(compiler.process(said, **how))
+
+
+def insert(dialect: sa.Dialect) -> Any:
+    """Return the `insert` of a database, which knows what to do about rows that are there."""
+    return postgresql.insert if dialect.name == "postgresql" else sqlite.insert
 
 
 def unindexed(column: Any) -> Any:

@@ -100,7 +100,9 @@ def _copies(
     for trace_id in trace_ids:
         if trace_id not in there:
             raise NotFoundError(f"there is no trace {trace_id!r}")
-    roots = sa.select(spans).where(_of(spans, trace_ids), spans.c.parent_id.is_(None))
+    is_root = sa.or_(spans.c.parent_id.is_(None), spans.c.span_id == traces.c.root_id)
+    of_trace = spans.join(traces, traces.c.trace_id == spans.c.trace_id)
+    roots = sa.select(spans).select_from(of_trace).where(_of(spans, trace_ids), is_root)
     found = connection.execute(roots.order_by(spans.c.start_time_ns.desc())).mappings()
     root = {row["trace_id"]: read_span(row) for row in found}
     said = sa.select(assessments).where(

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, insert, inspect, literal_column, select, update
+from sqlalchemy import insert, inspect, select, update
 from sqlalchemy.schema import CreateColumn
 
 from spanlog.config import DEFAULT_EXPERIMENT
-from spanlog.model.usage import total
-from spanlog.store import fulltext, schema
+from spanlog.store import fulltext, schema, sums
 from spanlog.store.errors import StoreError
 from spanlog.store.rows import read_span
 from spanlog.store.schema import VERSION, experiments, schema_version, spans, traces
-from spanlog.store.tally import LONGEST_MODEL, counts
+from spanlog.store.sums import counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import Connection
 
 
 def prepare(connection: Connection) -> None:
@@ -68,7 +67,7 @@ def _bring_up(connection: Connection, version: int) -> None:
             fill(connection)
 
 
-def _fill_counts(connection: Connection) -> None:
+def _fill_sums(connection: Connection) -> None:
     """Read the model and the usage of every span that names them, and add them up."""
     with_model = spans.c.attributes.like("%gen_ai.%") | spans.c.attributes.like("%tokenUsage%")
     query = select(spans.c.trace_id).where(with_model).distinct()
@@ -77,14 +76,12 @@ def _fill_counts(connection: Connection) -> None:
         found = [read_span(row) for row in rows]
         for span in found:
             used = counts(span)
-            values = {name: used.get(name) for name in schema.SPAN_COUNTS}
+            values = {name: used.get(name) for name in schema.COUNTS}
             which = (spans.c.trace_id == trace_id, spans.c.span_id == span.span_id)
             model = None if span.model is None else schema.storable(span.model)
             connection.execute(update(spans).where(*which).values(model=model, **values))
-        sums = total(found)
-        if sums:
-            known = {name: sums[name] for name in schema.COUNTS if name in sums}
-            connection.execute(update(traces).where(traces.c.trace_id == trace_id).values(known))
+        sums.put(connection, {trace_id: sums.of_spans(found)})
+    connection.execute(update(traces).values(root_id="", version=1))
 
 
 def _index_words(connection: Connection) -> None:
@@ -92,32 +89,8 @@ def _index_words(connection: Connection) -> None:
         index.create(connection)
 
 
-def _fill_models(connection: Connection) -> None:
-    """Add up what each model of a trace used, each call counted once: by its innermost span."""
-    of = (spans.c.trace_id, spans.c.parent_id.label("span_id"))
-    counted, inside = spans.c.total_tokens.is_not(None), spans.c.parent_id.is_not(None)
-    above = select(*of).where(counted, inside).cte(recursive=True)
-    same = (spans.c.trace_id == above.c.trace_id) & (spans.c.span_id == above.c.span_id)
-    above = above.union(select(*of).select_from(spans.join(above, same)).where(inside))
-    same = (spans.c.trace_id == above.c.trace_id) & (spans.c.span_id == above.c.span_id)
-    longest: ColumnElement[int] = literal_column(str(LONGEST_MODEL))
-    model = func.substr(
-        func.coalesce(spans.c.model, literal_column("''")), literal_column("1"), longest
-    )
-    sums = (func.sum(spans.c[name]) for name in schema.MODEL_COUNTS)
-    used = (
-        select(spans.c.trace_id, model, *sums)
-        .select_from(spans.outerjoin(above, same))
-        .where(counted, above.c.span_id.is_(None))
-        .group_by(spans.c.trace_id, model)
-    )
-    connection.execute(delete(schema.trace_models))
-    connection.execute(insert(schema.trace_models).from_select(list(schema.trace_models.c), used))
-
-
 # What a version of the schema has that an older store did not write.
 _FILLS: dict[int, Sequence[Callable[[Connection], None]]] = {
-    3: (_fill_counts,),
     5: (_index_words,),
-    6: (_fill_models,),
+    7: (_fill_sums,),
 }

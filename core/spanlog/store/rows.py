@@ -17,18 +17,14 @@ from spanlog.store.preview import request_preview, response_preview
 from spanlog.store.processes import this_process
 from spanlog.store.schema import (
     COUNTS,
-    MODEL_COUNTS,
-    SPAN_COUNTS,
     storable,
-    trace_models,
     traces,
 )
-from spanlog.store.tally import LARGEST, NOTHING, Tally, counts
+from spanlog.store.sums import LARGEST, counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from spanlog.model.attachments import Contents
     from spanlog.model.header import TraceHeader
     from spanlog.model.trace import TraceInfo
 
@@ -36,7 +32,9 @@ if TYPE_CHECKING:
 # many rows go into one as it may have parameters.
 _PARAMETERS = 32_000 if sqlite3.sqlite_version_info >= (3, 32) else 999
 _ROWS = 250
-_NO_CHANGE = (None,) * len(COUNTS)
+_IDS = 500
+_NO_SUMS = (None,) * len(COUNTS)  # which are written when all spans are
+_OPEN: Mapping[str, float] = {}  # what is put off of an open span is still its own thread's
 
 
 class Upsert:
@@ -74,37 +72,25 @@ def upsert(insert: Callable[..., Any], table: sa.Table) -> Any:
 def upsert_trace(insert: Callable[..., Any]) -> Any:
     """Return the statement that adds what is newly known of traces to what is known."""
     statement = insert(traces)
-    new = statement.excluded
-    known: dict[str, Any] = {
-        name: sa.func.coalesce(new[name], traces.c[name])
-        for name in (
-            "name",
-            "execution_duration",
-            "client_request_id",
-            "request_preview",
-            "response_preview",
-            "process",
-        )
-    }
-    known.update(_added(traces, new, COUNTS))
+    new, old = statement.excluded, traces.c
+    # What the topmost span known so far said goes when the root itself comes.
+    is_root = new["root_id"] == sa.literal_column("''")
+    takes_over = sa.and_(is_root, old.root_id != sa.literal_column("''"))
     running = new["state"] == sa.literal_column(f"'{TraceState.IN_PROGRESS.value}'")
-    known["state"] = sa.case((running, traces.c.state), else_=new["state"])
-    earlier = new["request_time"] < traces.c.request_time
-    known["request_time"] = sa.case((earlier, new["request_time"]), else_=traces.c.request_time)
+    earlier = new["request_time"] < old.request_time
+    known: dict[str, Any] = {
+        name: sa.func.coalesce(new[name], old[name])
+        for name in ("name", "client_request_id", "process", "root_id")
+    }
+    for name in ("execution_duration", "request_preview", "response_preview"):
+        both = sa.func.coalesce(new[name], old[name])
+        known[name] = sa.case((takes_over, new[name]), else_=both)
+    known["state"] = sa.case((takes_over, new["state"]), (running, old.state), else_=new["state"])
+    known["request_time"] = sa.case(
+        (sa.or_(takes_over, earlier), new["request_time"]), else_=old.request_time
+    )
+    known["version"] = sa.func.coalesce(old.version, sa.literal_column("0")) + new["version"]
     return statement.on_conflict_do_update(index_elements=["trace_id"], set_=known)
-
-
-def upsert_models(insert: Callable[..., Any]) -> Any:
-    """Return the statement that adds what models have used to what they had."""
-    statement = insert(trace_models)
-    known = _added(trace_models, statement.excluded, MODEL_COUNTS)
-    keys = ["trace_id", "model"]
-    return statement.on_conflict_do_update(index_elements=keys, set_=known)
-
-
-def _added(table: sa.Table, new: Any, names: Iterable[str]) -> dict[str, Any]:
-    """Return sums: what a row brings is what has come since the last one."""
-    return {n: sa.func.coalesce(table.c[n] + new[n], new[n], table.c[n]) for n in names}
 
 
 class Attached:
@@ -135,11 +121,14 @@ class Attached:
         return take_out(data, keep, self._most).decode()
 
 
-def span_row(span: Span, attached: Attached, tally: Tally) -> tuple[Any, ...]:
+def used_by(span: Span) -> Mapping[str, float]:
+    """Return what a span used, once it has ended."""
+    return _OPEN if span.end_time_ns is None else counts(span)
+
+
+def span_row(span: Span, used: Mapping[str, float], attached: Attached) -> tuple[Any, ...]:
     """Return a row in the order of the table's columns."""
-    ended = span.end_time_ns is not None
-    # What was put off of an open span is still its own thread's.
-    model, used = (span.model, tally.count(span)) if ended else (None, NOTHING)
+    model = None if span.end_time_ns is None else span.model
     inputs = attached.taken_out(span.trace_id, span._inputs)
     outputs = attached.taken_out(span.trace_id, span._outputs)
     return _span_row(span, model, used, inputs, outputs, span.end_time_ns)
@@ -170,7 +159,7 @@ def _span_row(
         ended,
         span._code,
         None if model is None else storable(model),
-        *map(used.get, SPAN_COUNTS),
+        *map(used.get, COUNTS),
         storable(span._message),
         inputs,
         outputs,
@@ -183,37 +172,51 @@ def _event(event: SpanEvent) -> dict[str, Any]:
     return {"name": event.name, "timestamp": event.timestamp, "attributes": event.attributes}
 
 
-def trace_row(
-    record: TraceHeader, experiment: int, root: Span | None, tally: Tally | None
-) -> tuple[Any, ...]:
+def trace_row(header: TraceHeader, experiment: int, root: Span | None) -> tuple[Any, ...]:
     """Return a row in the order of the table's columns."""
-    name, began, request, response = (
-        record.name,
-        record.request_time,
-        record.request_preview,
-        record.response_preview,
-    )
-    state, took = TraceState.IN_PROGRESS.value, None
-    if root is not None and record.own:
-        name, began = root.name, root.start_time_ns // 1_000_000
-        request = request or request_preview(root._inputs)
-        if root.end_time_ns is not None:
-            state = record.state or ("ERROR" if root._code == "ERROR" else "OK")
-            took = (root.end_time_ns - root.start_time_ns) // 1_000_000
-            response = response or response_preview(root._outputs)
+    facts = header_facts(header) if root is None else root_facts(header, root)
+    whole = root is not None or header.own
     return (
-        record.trace_id,
+        header.trace_id,
         experiment,
-        name and storable(name),
-        state,
-        began,
-        took,
-        record.client_request_id and storable(record.client_request_id),
-        request and storable(request),
-        response and storable(response),
-        this_process() if record.own else None,
-        *(tally.change() if tally else _NO_CHANGE),
+        *facts,
+        this_process() if header.own else None,
+        *_NO_SUMS,
+        "" if whole else None,
+        1,
     )
+
+
+def header_facts(header: TraceHeader) -> tuple[Any, ...]:
+    """Return what is known of a trace without a span: name, state, times, texts."""
+    return (
+        header.name and storable(header.name),
+        TraceState.IN_PROGRESS.value,
+        header.request_time,
+        None,
+        *_texts(header.client_request_id, header.request_preview, header.response_preview),
+    )
+
+
+def root_facts(header: TraceHeader, root: Span) -> tuple[Any, ...]:
+    """Return the same with what its topmost span says."""
+    request = header.request_preview or request_preview(root._inputs)
+    state, took, response = TraceState.IN_PROGRESS.value, None, header.response_preview
+    if root.end_time_ns is not None:
+        state = header.state or ("ERROR" if root._code == "ERROR" else "OK")
+        took = (root.end_time_ns - root.start_time_ns) // 1_000_000
+        response = response or response_preview(root._outputs)
+    return (
+        storable(root.name),
+        state,
+        root.start_time_ns // 1_000_000,
+        took,
+        *_texts(header.client_request_id, request, response),
+    )
+
+
+def _texts(*texts: str | None) -> Iterator[str | None]:
+    return (text and storable(text) for text in texts)
 
 
 def stored_trace_row(info: TraceInfo, experiment: int) -> tuple[Any, ...]:
@@ -230,16 +233,9 @@ def stored_trace_row(info: TraceInfo, experiment: int) -> tuple[Any, ...]:
         *(None if text is None else storable(text) for text in texts),
         None,
         *(used[name] if abs(used.get(name, LARGEST)) < LARGEST else None for name in COUNTS),
+        "",
+        1,
     )
-
-
-def model_rows(
-    trace_id: str, models: Mapping[str, Mapping[str, float]]
-) -> Iterator[tuple[str, str, float | None, float | None]]:
-    """Yield the rows of what each model of a trace used."""
-    for model, used in models.items():
-        tokens, cost = map(used.get, MODEL_COUNTS)
-        yield trace_id, model, tokens, cost
 
 
 def pair_rows(pairs: Iterable[tuple[TraceHeader, str, str]]) -> list[tuple[str, str, str]]:
@@ -247,8 +243,8 @@ def pair_rows(pairs: Iterable[tuple[TraceHeader, str, str]]) -> list[tuple[str, 
     return [(r.trace_id, storable(key), storable(value)) for r, key, value in pairs]
 
 
-def read_span(row: Any, contents: Contents | None = None) -> Span:
-    """Return the span that a row holds, and where its binary content is."""
+def read_span(row: Any) -> Span:
+    """Return the span that a row holds."""
     return Span._stored(
         trace_id=row["trace_id"],
         span_id=row["span_id"],
@@ -266,5 +262,9 @@ def read_span(row: Any, contents: Contents | None = None) -> Span:
             SpanEvent(e["name"], e["attributes"], e["timestamp"])
             for e in orjson.loads(row["events"])
         ],
-        contents=contents,
     )
+
+
+def in_chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    """Return ids in parts that one statement takes."""
+    return (ids[i : i + _IDS] for i in range(0, len(ids), _IDS))

@@ -22,13 +22,11 @@ from sqlalchemy import (
 from spanlog.model import usage
 from spanlog.model.capture import safe_str
 
-VERSION = 6
+VERSION = 7
 
-# What model calls use: those of a span that are searched for, those whose sums a trace has, and
-# those of each model in it.
-SPAN_COUNTS = ("input_tokens", "output_tokens", "total_tokens", "total_cost")
-MODEL_COUNTS = ("total_tokens", "total_cost")
+# What model calls use: those of a span, whose sums its trace has, and those of each model in it.
 COUNTS = (*usage.ATTRIBUTES, "input_cost", "output_cost", "total_cost")
+MODEL_COUNTS = ("total_tokens", "total_cost")
 
 metadata = MetaData()
 
@@ -80,6 +78,10 @@ traces = Table(
     Column("response_preview", _TEXT),
     Column("process", _STRING),  # which process the root span runs in
     *_counts(COUNTS),
+    # Of which span its name and the like are: empty where that is its root; the id of the topmost
+    # span that is known, where the root is written elsewhere; none where nothing is known yet.
+    Column("root_id", _STRING),
+    Column("version", Integer),  # how often spans of it were written
     Index("traces_by_time", "experiment_id", "request_time"),
     Index("traces_by_state", "state", "process"),
     _by_value("traces_by_client_request_id", "client_request_id"),
@@ -99,7 +101,7 @@ spans = Table(
     Column("end_time_ns", BigInteger),
     Column("status", _STRING, nullable=False),
     Column("model", _STRING),
-    *_counts(SPAN_COUNTS),
+    *_counts(COUNTS),
     Column("status_message", _TEXT, nullable=False),
     Column("inputs", _TEXT),  # JSON, as are the next three
     Column("outputs", _TEXT),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from spanlog.api.search import experiments_or_current
 from spanlog.errors import Unavailable
 from spanlog.runtime import default
+from spanlog.store.bundles import bundles
 from spanlog.store.errors import StoreError
 from spanlog.store.filters import parse_filter, parse_order
 from spanlog.transfer import jsonl, parquet
@@ -97,7 +98,7 @@ def export_traces(
 
     def counted() -> Iterator[Bundle]:
         nonlocal count
-        for bundle in runtime.store.bundles(ids, where, order, max_results):
+        for bundle in bundles(runtime.store, ids, where, order, max_results):
             count += 1
             yield bundle
 
