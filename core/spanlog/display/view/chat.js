@@ -15,7 +15,8 @@ export function chat(messages, held) {
   return h(
     "div",
     { class: "chat" },
-    hidden.length > 0 && folded(`${number(hidden.length)} earlier messages`, () => batches(hidden, draw, SHOWN)),
+    hidden.length > 0 &&
+      folded(`${number(hidden.length)} earlier messages`, () => batches(hidden, draw, SHOWN)),
     recent.map(draw),
     batches(replies, draw, SHOWN),
   );
@@ -29,7 +30,12 @@ function message(told, held, path) {
     "div",
     { class: said.reply ? "message reply" : "message", "data-role": said.role },
     !only && h("h5", {}, h("b", {}, said.role), said.reply && h("span", {}, "answer")),
-    said.reasoning && folded("Reasoning", () => h("div", { class: "reasoning" }, text(said.reasoning, held, at("reasoning"))), { open: !said.text && !said.calls.length }),
+    said.reasoning &&
+      folded(
+        "Reasoning",
+        () => h("div", { class: "reasoning" }, text(said.reasoning, held, at("reasoning"))),
+        { open: !said.text && !said.calls.length },
+      ),
     said.text && text(said.text, held, at("text")),
     said.media.map((medium) => media(medium, held)),
     said.calls.map((call, n) => toolCall(call, held, at("calls", n))),
@@ -41,8 +47,19 @@ function toolCall(call, held, path) {
   return h(
     "div",
     { class: "call" },
-    h("h5", {}, icon("TOOL"), h("b", {}, call.name), h("span", {}, "call"), call.id && h("code", {}, call.id)),
-    call.arguments == null ? null : typeof call.arguments === "object" ? json(call.arguments, held, [...path, "arguments"]) : text(call.arguments, held, [...path, "arguments"], { mono: true }),
+    h(
+      "h5",
+      {},
+      icon("TOOL"),
+      h("b", {}, call.name),
+      h("span", {}, "call"),
+      call.id && h("code", {}, call.id),
+    ),
+    call.arguments == null
+      ? null
+      : typeof call.arguments === "object"
+        ? json(call.arguments, held, [...path, "arguments"])
+        : text(call.arguments, held, [...path, "arguments"], { mono: true }),
   );
 }
 
@@ -50,7 +67,14 @@ function toolResult(result, held, path) {
   return h(
     "div",
     { class: result.is_error ? "result failed" : "result" },
-    h("h5", {}, icon("TOOL"), h("b", {}, result.name ?? "tool"), h("span", {}, result.is_error ? "failed" : "result"), result.id && h("code", {}, result.id)),
+    h(
+      "h5",
+      {},
+      icon("TOOL"),
+      h("b", {}, result.name ?? "tool"),
+      h("span", {}, result.is_error ? "failed" : "result"),
+      result.id && h("code", {}, result.id),
+    ),
     result.content == null ? null : textOrJson(result.content, held, [...path, "content"]),
   );
 }
@@ -63,10 +87,20 @@ export function media(medium, held) {
   const bytes = medium.size ?? (kept ? Number(kept[3]) : null);
   const label = `${kind}${bytes == null ? "" : `, ${size(bytes)}`}`;
   const source = kept ? held.attachment?.(kept[1], kept[2]) : url.startsWith("data:") ? url : null;
-  if (source && kind.startsWith("image/")) return h("figure", {}, h("img", { src: source, alt: label, loading: "lazy" }), h("figcaption", {}, label));
-  if (source && kind.startsWith("audio/")) return h("figure", {}, h("audio", { src: source, controls: true }), h("figcaption", {}, label));
-  if (source && kind.startsWith("video/")) return h("figure", {}, h("video", { src: source, controls: true }), h("figcaption", {}, label));
+  if (source && kind.startsWith("image/"))
+    return h(
+      "figure",
+      {},
+      h("img", { src: source, alt: label, loading: "lazy" }),
+      h("figcaption", {}, label),
+    );
+  if (source && kind.startsWith("audio/"))
+    return h("figure", {}, h("audio", { src: source, controls: true }), h("figcaption", {}, label));
+  if (source && kind.startsWith("video/"))
+    return h("figure", {}, h("video", { src: source, controls: true }), h("figcaption", {}, label));
   if (source) return h("figure", {}, h("a", { href: source, download: true }, label));
-  const link = /^https?:\/\//.test(url) && h("a", { href: url, target: "_blank", rel: "noreferrer noopener" }, url);
+  const link =
+    /^https?:\/\//.test(url) &&
+    h("a", { href: url, target: "_blank", rel: "noreferrer noopener" }, url);
   return h("figure", {}, h("figcaption", {}, label, " ", link || h("code", {}, url.slice(0, 100))));
 }

@@ -4,11 +4,14 @@ export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (name === "style") for (const [k, v] of Object.entries(value)) element.style.setProperty(k, v);
+    else if (name === "style")
+      for (const [k, v] of Object.entries(value)) element.style.setProperty(k, v);
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value != null) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child != null && child !== "" && child !== false));
+  element.append(
+    ...children.flat().filter((child) => child != null && child !== "" && child !== false),
+  );
   return element;
 }
 
@@ -24,8 +27,10 @@ const ICONS = {
   TOOL: "M13.2 4.9a3.4 3.4 0 0 1-4.4 3.9l-4.6 4.6a1.3 1.3 0 0 1-1.8-1.8L7 7a3.4 3.4 0 0 1 4-4.3L8.9 4.8l.4 1.7 1.7.4z",
   RETRIEVER: "M6.8 2.6a4.2 4.2 0 1 0 0 8.4 4.2 4.2 0 0 0 0-8.4zM9.9 9.9l3.6 3.6",
   RERANKER: "M2.5 4h11M2.5 8h7.5M2.5 12h4",
-  MEMORY: "M3 4.3c0-2.3 10-2.3 10 0s-10 2.3-10 0zM3 4.3v7.4c0 2.3 10 2.3 10 0V4.3M3 8c0 2.3 10 2.3 10 0",
-  PARSER: "M6 2.5c-2.8 0 0 5-3.2 5.5C6 8.5 3.2 13.5 6 13.5M10 2.5c2.8 0 0 5 3.2 5.5-3.2.5-.4 5.5-3.2 5.5",
+  MEMORY:
+    "M3 4.3c0-2.3 10-2.3 10 0s-10 2.3-10 0zM3 4.3v7.4c0 2.3 10 2.3 10 0V4.3M3 8c0 2.3 10 2.3 10 0",
+  PARSER:
+    "M6 2.5c-2.8 0 0 5-3.2 5.5C6 8.5 3.2 13.5 6 13.5M10 2.5c2.8 0 0 5 3.2 5.5-3.2.5-.4 5.5-3.2 5.5",
   GUARDRAIL: "M8 2l5 1.8v4c0 3-2.2 5-5 6.2-2.8-1.2-5-3.2-5-6.2v-4z",
   EVALUATOR: "M8 2.5a5.5 5.5 0 1 0 0 11 5.5 5.5 0 0 0 0-11zM5.5 8l2 2 3.2-4",
   UNKNOWN: "M8 5a3 3 0 1 0 0 6 3 3 0 0 0 0-6z",
@@ -65,7 +70,8 @@ export function tokens(usage) {
   return `${number(usage.input_tokens ?? 0)} in${cached ? ` (${number(cached)} cached)` : ""} / ${number(usage.output_tokens ?? 0)} out`;
 }
 
-export const tokensShort = (usage) => (usage ? `${number(usage.input_tokens ?? 0)} → ${number(usage.output_tokens ?? 0)}` : "");
+export const tokensShort = (usage) =>
+  usage ? `${number(usage.input_tokens ?? 0)} → ${number(usage.output_tokens ?? 0)}` : "";
 
 export function money(dollars) {
   if (dollars == null) return "";
@@ -84,7 +90,13 @@ export function moment(ms) {
   return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 }
 
-export const STATES = { OK: "OK", ERROR: "ERROR", IN_PROGRESS: "running", INTERRUPTED: "interrupted", STATE_UNSPECIFIED: "" };
+export const STATES = {
+  OK: "OK",
+  ERROR: "ERROR",
+  IN_PROGRESS: "running",
+  INTERRUPTED: "interrupted",
+  STATE_UNSPECIFIED: "",
+};
 
 export function copyButton(text) {
   const button = h("button", { class: "copy", title: "Copy", "aria-label": "Copy" }, icon("copy"));

@@ -11,7 +11,13 @@ class NotebookView extends HTMLElement {
     this.tabs = h("nav", { class: "tabs", role: "tablist", "aria-label": "Traces of this cell" });
     this.sources = pages.map(embedded);
     const tab = ({ trace }, n) =>
-      h("button", { role: "tab", class: trace.state, title: trace.name, onclick: () => this.choose(n) }, h("i"), h("b", {}, trace.name), trace.took === null ? "" : duration(trace.took));
+      h(
+        "button",
+        { role: "tab", class: trace.state, title: trace.name, onclick: () => this.choose(n) },
+        h("i"),
+        h("b", {}, trace.name),
+        trace.took === null ? "" : duration(trace.took),
+      );
     if (pages.length > 1) {
       this.tabs.append(...this.sources.map(tab));
       this.tabs.addEventListener("keydown", (event) => {
@@ -47,7 +53,9 @@ function embedded(page) {
     attachment: (sha256) => page.attachments[sha256] ?? null,
     find: async (text) => {
       const wanted = JSON.stringify(text).slice(1, -1).toLowerCase();
-      const holds = (span) => `${span.name}\n${span.type}\n${span.error}`.toLowerCase().includes(text.toLowerCase()) || JSON.stringify(page.spans[span.id]).toLowerCase().includes(wanted);
+      const holds = (span) =>
+        `${span.name}\n${span.type}\n${span.error}`.toLowerCase().includes(text.toLowerCase()) ||
+        JSON.stringify(page.spans[span.id]).toLowerCase().includes(wanted);
       return page.trace.spans.filter(holds).map((span) => span.id);
     },
   };
@@ -55,7 +63,9 @@ function embedded(page) {
 
 // Is the page around an element dark? Its text tells: every notebook sets that colour.
 function scheme(element) {
-  const [r, g, b] = getComputedStyle(element).color.match(/[\d.]+/g).map(Number);
+  const [r, g, b] = getComputedStyle(element)
+    .color.match(/[\d.]+/g)
+    .map(Number);
   return 0.3 * r + 0.6 * g + 0.1 * b > 128 ? "dark" : "light";
 }
 
@@ -76,7 +86,8 @@ export function mount(key, version, css) {
     const settle = () => (view.style.colorScheme = scheme(box.parentElement));
     settle();
     const watcher = new MutationObserver(settle);
-    for (const element of [document.documentElement, document.body]) watcher.observe(element, { attributes: true });
+    for (const element of [document.documentElement, document.body])
+      watcher.observe(element, { attributes: true });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", settle);
     const { pages, more } = JSON.parse(data.textContent);
     view.show(pages, one);

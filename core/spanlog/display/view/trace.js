@@ -12,7 +12,15 @@ import { copyButton, duration, h, icon, moment, money, number, STATES, tokens } 
 import { Tree } from "./tree.js";
 import { batches, copyOf, folded, json, section, text, value } from "./values.js";
 
-const NOTHING = { failures: [], messages: [], inputs: null, outputs: null, tools: [], attributes: {}, events: [] };
+const NOTHING = {
+  failures: [],
+  messages: [],
+  inputs: null,
+  outputs: null,
+  tools: [],
+  attributes: {},
+  events: [],
+};
 
 export class TraceView extends HTMLElement {
   static sheet = new CSSStyleSheet();
@@ -23,12 +31,32 @@ export class TraceView extends HTMLElement {
     this.tree = new Tree((index) => this.open(index));
     this.head = h("header");
     this.facts = h("div", { class: "facts" });
-    this.details = h("div", { class: "details", tabindex: "0", role: "region", "aria-label": "Selected span" });
-    this.splitter = h("div", { class: "splitter", role: "separator", "aria-orientation": "vertical" });
-    this.search = h("input", { type: "search", placeholder: "Search this trace", "aria-label": "Search this trace", spellcheck: "false" });
+    this.details = h("div", {
+      class: "details",
+      tabindex: "0",
+      role: "region",
+      "aria-label": "Selected span",
+    });
+    this.splitter = h("div", {
+      class: "splitter",
+      role: "separator",
+      "aria-orientation": "vertical",
+    });
+    this.search = h("input", {
+      type: "search",
+      placeholder: "Search this trace",
+      "aria-label": "Search this trace",
+      spellcheck: "false",
+    });
     this.hits = h("span", { class: "hits", role: "status" });
     this.pane = h("div", { class: "pane" }, this.tools(), this.tree.scale, this.tree.rows);
-    this.frame = h("div", { class: "frame" }, this.head, this.facts, h("div", { class: "body" }, this.pane, this.splitter, this.details));
+    this.frame = h(
+      "div",
+      { class: "frame" },
+      this.head,
+      this.facts,
+      h("div", { class: "body" }, this.pane, this.splitter, this.details),
+    );
     this.shadowRoot.append(this.frame);
     this.frame.addEventListener("keydown", (event) => this.pressed(event));
     this.search.addEventListener("input", () => this.look());
@@ -36,7 +64,8 @@ export class TraceView extends HTMLElement {
   }
 
   tools() {
-    const button = (label, title, act) => h("button", { title, "aria-label": title, onclick: act }, label);
+    const button = (label, title, act) =>
+      h("button", { title, "aria-label": title, onclick: act }, label);
     return h(
       "div",
       { class: "tools" },
@@ -76,22 +105,65 @@ export class TraceView extends HTMLElement {
     this.head.replaceChildren(
       h("b", {}, trace.name),
       h("span", { class: `state ${trace.state}` }, STATES[trace.state] ?? trace.state),
-      ...(failed ? [h("button", { class: "errors", title: "Next error (e)", onclick: () => this.nextError() }, icon("error"), `${number(failed)} error${failed === 1 ? "" : "s"}`)] : []),
-      ...[trace.took === null ? "" : duration(trace.took), tokens(trace.usage), money(trace.cost), `${number(trace.spans.length)} span${trace.spans.length === 1 ? "" : "s"}`, models.slice(0, 3).join(", "), moment(trace.time)]
+      ...(failed
+        ? [
+            h(
+              "button",
+              { class: "errors", title: "Next error (e)", onclick: () => this.nextError() },
+              icon("error"),
+              `${number(failed)} error${failed === 1 ? "" : "s"}`,
+            ),
+          ]
+        : []),
+      ...[
+        trace.took === null ? "" : duration(trace.took),
+        tokens(trace.usage),
+        money(trace.cost),
+        `${number(trace.spans.length)} span${trace.spans.length === 1 ? "" : "s"}`,
+        models.slice(0, 3).join(", "),
+        moment(trace.time),
+      ]
         .filter(Boolean)
         .map((figure) => h("span", {}, figure)),
-      h("code", {}, trace.id, copyButton(() => trace.id)),
+      h(
+        "code",
+        {},
+        trace.id,
+        copyButton(() => trace.id),
+      ),
     );
     const open = this.facts.querySelector("details")?.open;
     const of = (said) => trace.spans.find((span) => span.id === said.span_id)?.name;
     const facts = [
-      ...Object.entries(trace.metadata).map(([key, fact]) => [key.replace(/^mlflow\.trace\./, ""), fact]),
+      ...Object.entries(trace.metadata).map(([key, fact]) => [
+        key.replace(/^mlflow\.trace\./, ""),
+        fact,
+      ]),
       ...Object.entries(trace.tags),
       ...(trace.client_request_id ? [["client request id", trace.client_request_id]] : []),
     ];
     this.facts.replaceChildren(
-      ...facts.map(([key, fact]) => h("span", { class: "fact", title: `${key}: ${fact?.length > 500 ? fact.slice(0, 500) + "…" : fact}` }, h("em", {}, key), " ", String(fact).slice(0, 120))),
-      ...(trace.assessments.length ? [folded(`Assessments (${trace.assessments.length})`, () => batches(trace.assessments, (said) => assessed(said, of(said))), { open })] : []),
+      ...facts.map(([key, fact]) =>
+        h(
+          "span",
+          {
+            class: "fact",
+            title: `${key}: ${fact?.length > 500 ? fact.slice(0, 500) + "…" : fact}`,
+          },
+          h("em", {}, key),
+          " ",
+          String(fact).slice(0, 120),
+        ),
+      ),
+      ...(trace.assessments.length
+        ? [
+            folded(
+              `Assessments (${trace.assessments.length})`,
+              () => batches(trace.assessments, (said) => assessed(said, of(said))),
+              { open },
+            ),
+          ]
+        : []),
     );
   }
 
@@ -113,14 +185,20 @@ export class TraceView extends HTMLElement {
     this.opened = span.id;
     this.dispatchEvent(new CustomEvent("span", { detail: span.id }));
     const source = this.source;
-    const got = { ...NOTHING, ...(await source.span(span.id).catch((error) => ({ refused: error.message }))) };
+    const got = {
+      ...NOTHING,
+      ...(await source.span(span.id).catch((error) => ({ refused: error.message }))),
+    };
     if (this.opened !== span.id || this.source !== source) return; // another was chosen meanwhile
     if (got.refused) {
       this.details.replaceChildren(h("p", { class: "refused" }, got.refused));
       return;
     }
     let whole;
-    const held = { attachment: source.attachment, whole: source.whole && (() => (whole ??= source.whole(span.id))) };
+    const held = {
+      attachment: source.attachment,
+      whole: source.whole && (() => (whole ??= source.whole(span.id))),
+    };
     this.details.replaceChildren(...this.contents(index, got, held));
     if (!same) this.details.scrollTop = 0;
     this.highlight();
@@ -131,38 +209,92 @@ export class TraceView extends HTMLElement {
     yield h(
       "div",
       { class: `title ${span.error ? "failed" : span.family}` },
-      h("h3", {}, icon(span.type || "UNKNOWN"), h("b", {}, span.name), span.type && h("em", {}, span.type)),
+      h(
+        "h3",
+        {},
+        icon(span.type || "UNKNOWN"),
+        h("b", {}, span.name),
+        span.type && h("em", {}, span.type),
+      ),
       h(
         "p",
         {},
-        [span.end === null ? "not ended" : duration(span.end - span.start), index && `began at ${duration(span.start)}`, span.model, tokens(span.usage), money(span.cost), span.usage?.reasoning_output_tokens && `${number(span.usage.reasoning_output_tokens)} reasoning`]
+        [
+          span.end === null ? "not ended" : duration(span.end - span.start),
+          index && `began at ${duration(span.start)}`,
+          span.model,
+          tokens(span.usage),
+          money(span.cost),
+          span.usage?.reasoning_output_tokens &&
+            `${number(span.usage.reasoning_output_tokens)} reasoning`,
+        ]
           .filter(Boolean)
           .map((figure) => h("span", {}, figure)),
       ),
     );
-    for (const [n, failure] of got.failures.entries()) yield this.failure(failure, held, ["failures", n]);
+    for (const [n, failure] of got.failures.entries())
+      yield this.failure(failure, held, ["failures", n]);
     const judged = this.assessments(span.id);
-    if (judged.length) yield section("Assessments", batches(judged, (each) => assessed(each)));
+    if (judged.length)
+      yield section(
+        "Assessments",
+        batches(judged, (each) => assessed(each)),
+      );
     const said = got.messages.length > 0;
-    if (said) yield section("Messages", chat(got.messages, held), copyOf(got.messages, held, ["messages"]));
-    for (const [title, name] of [["Inputs", "inputs"], ["Outputs", "outputs"]]) {
+    if (said)
+      yield section("Messages", chat(got.messages, held), copyOf(got.messages, held, ["messages"]));
+    for (const [title, name] of [
+      ["Inputs", "inputs"],
+      ["Outputs", "outputs"],
+    ]) {
       if (got[name] === null) continue;
       const copied = copyOf(got[name], held, [name]);
-      if (said) yield h("section", { class: "raw" }, folded([`${title}, as recorded`, copyButton(copied)], () => json(got[name], held, [name])));
+      if (said)
+        yield h(
+          "section",
+          { class: "raw" },
+          folded([`${title}, as recorded`, copyButton(copied)], () =>
+            json(got[name], held, [name]),
+          ),
+        );
       else yield section(title, value(got[name], held, [name]), copied);
     }
     if (got.tools.length) {
-      const tool = (each, n) => folded([h("b", {}, each.name), h("span", {}, each.description ?? "")], () => json(each.parameters, held, ["tools", n, "parameters"]));
-      yield h("section", { class: "raw" }, folded(`Tools offered (${got.tools.length})`, () => batches(got.tools, tool)));
+      const tool = (each, n) =>
+        folded([h("b", {}, each.name), h("span", {}, each.description ?? "")], () =>
+          json(each.parameters, held, ["tools", n, "parameters"]),
+        );
+      yield h(
+        "section",
+        { class: "raw" },
+        folded(`Tools offered (${got.tools.length})`, () => batches(got.tools, tool)),
+      );
     }
     if (got.events.length) {
-      const happened = (each, n) => h("div", { class: "event" }, h("h5", {}, h("b", {}, each.name), h("span", {}, `+${duration(each.time)}`)), json(each.attributes, held, ["events", n, "attributes"]));
-      yield h("section", { class: "raw" }, folded(`Events (${got.events.length})`, () => batches(got.events, happened)));
+      const happened = (each, n) =>
+        h(
+          "div",
+          { class: "event" },
+          h("h5", {}, h("b", {}, each.name), h("span", {}, `+${duration(each.time)}`)),
+          json(each.attributes, held, ["events", n, "attributes"]),
+        );
+      yield h(
+        "section",
+        { class: "raw" },
+        folded(`Events (${got.events.length})`, () => batches(got.events, happened)),
+      );
     }
     const attributes = Object.keys(got.attributes).length;
     if (attributes) {
-      const title = [`Attributes (${attributes})`, copyButton(copyOf(got.attributes, held, ["attributes"]))];
-      yield h("section", { class: "raw" }, folded(title, () => json(got.attributes, held, ["attributes"])));
+      const title = [
+        `Attributes (${attributes})`,
+        copyButton(copyOf(got.attributes, held, ["attributes"])),
+      ];
+      yield h(
+        "section",
+        { class: "raw" },
+        folded(title, () => json(got.attributes, held, ["attributes"])),
+      );
     }
     yield h("p", { class: "id" }, "span ", h("code", {}, span.id));
   }
@@ -174,7 +306,10 @@ export class TraceView extends HTMLElement {
       { class: "failure" },
       h("h4", {}, icon("error"), name || "Error"),
       text(failure.message, held, [...path, "message"]),
-      failure.stack && folded("Stack", () => text(failure.stack, held, [...path, "stack"], { mono: true }), { open: this.source.trace.spans.length === 1 }),
+      failure.stack &&
+        folded("Stack", () => text(failure.stack, held, [...path, "stack"], { mono: true }), {
+          open: this.source.trace.spans.length === 1,
+        }),
     );
   }
 
@@ -224,7 +359,11 @@ export class TraceView extends HTMLElement {
       const { data } = walker.currentNode;
       const held = data.toLowerCase();
       if (held.length !== data.length) continue;
-      for (let at = held.indexOf(wanted); at >= 0 && ranges.length < 1000; at = held.indexOf(wanted, at + wanted.length)) {
+      for (
+        let at = held.indexOf(wanted);
+        at >= 0 && ranges.length < 1000;
+        at = held.indexOf(wanted, at + wanted.length)
+      ) {
         const range = new Range();
         range.setStart(walker.currentNode, at);
         range.setEnd(walker.currentNode, at + wanted.length);
@@ -257,7 +396,9 @@ export class TraceView extends HTMLElement {
           e: () => this.nextError(),
           n: () => this.nextHit(1),
           N: () => this.nextHit(-1),
-          Enter: () => this.tree.rows === this.shadowRoot.activeElement && (this.details.focus({ preventScroll: true }), true),
+          Enter: () =>
+            this.tree.rows === this.shadowRoot.activeElement &&
+            (this.details.focus({ preventScroll: true }), true),
           Escape: () => this.tree.rows.focus({ preventScroll: true }),
         };
     const act = keys[event.key];
@@ -268,9 +409,17 @@ export class TraceView extends HTMLElement {
   drag(event) {
     event.preventDefault();
     const { left, width } = this.frame.getBoundingClientRect();
-    const move = (at) => this.frame.style.setProperty("--pane", `${Math.min(Math.max(((at.clientX - left) / width) * 100, 20), 80)}%`);
+    const move = (at) =>
+      this.frame.style.setProperty(
+        "--pane",
+        `${Math.min(Math.max(((at.clientX - left) / width) * 100, 20), 80)}%`,
+      );
     this.splitter.setPointerCapture(event.pointerId);
     this.splitter.addEventListener("pointermove", move);
-    this.splitter.addEventListener("pointerup", () => this.splitter.removeEventListener("pointermove", move), { once: true });
+    this.splitter.addEventListener(
+      "pointerup",
+      () => this.splitter.removeEventListener("pointermove", move),
+      { once: true },
+    );
   }
 }

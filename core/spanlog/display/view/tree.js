@@ -25,7 +25,11 @@ export class Tree {
     this.selected = -1;
     this.field = h("div", { class: "field" });
     this.scale = h("div", { class: "scale", "aria-hidden": "true" });
-    this.rows = h("div", { class: "rows", role: "tree", tabindex: "0", "aria-label": "Spans" }, this.field);
+    this.rows = h(
+      "div",
+      { class: "rows", role: "tree", tabindex: "0", "aria-label": "Spans" },
+      this.field,
+    );
     this.rows.addEventListener("scroll", () => requestAnimationFrame(() => this.draw()));
     this.rows.addEventListener("click", (event) => this.clicked(event));
     this.rows.addEventListener("keydown", (event) => this.pressed(event));
@@ -46,10 +50,19 @@ export class Tree {
       above.push(index);
       return parent;
     });
-    for (const span of this.spans) if (span.doubled && !known.has(span.id)) this.closed.add(span.id);
+    for (const span of this.spans)
+      if (span.doubled && !known.has(span.id)) this.closed.add(span.id);
     const latest = this.spans.reduce((last, span) => Math.max(last, span.end ?? span.start), 1);
-    this.length = Math.max(latest, trace.took ?? 0, trace.state === "IN_PROGRESS" ? (Date.now() - trace.begin) * 1e6 : 0);
-    this.scale.replaceChildren(...ticks(this.length).map((ns) => h("span", { style: { left: `${(ns / this.length) * 100}%` } }, ns ? duration(ns) : "0")));
+    this.length = Math.max(
+      latest,
+      trace.took ?? 0,
+      trace.state === "IN_PROGRESS" ? (Date.now() - trace.begin) * 1e6 : 0,
+    );
+    this.scale.replaceChildren(
+      ...ticks(this.length).map((ns) =>
+        h("span", { style: { left: `${(ns / this.length) * 100}%` } }, ns ? duration(ns) : "0"),
+      ),
+    );
     this.selected = before ? this.spans.findIndex((span) => span.id === before) : -1;
     this.layOut();
   }
@@ -77,9 +90,13 @@ export class Tree {
   draw() {
     if (!this.visible) return;
     const first = Math.max(Math.floor(this.rows.scrollTop / ROW) - AROUND, 0);
-    const last = Math.min(first + Math.ceil(this.rows.clientHeight / ROW) + 2 * AROUND, this.visible.length);
+    const last = Math.min(
+      first + Math.ceil(this.rows.clientHeight / ROW) + 2 * AROUND,
+      this.visible.length,
+    );
     this.put(this.visible.slice(first, last).map((index, n) => this.row(index, first + n)));
-    if (this.selected >= 0) this.rows.setAttribute("aria-activedescendant", `span-${this.selected}`);
+    if (this.selected >= 0)
+      this.rows.setAttribute("aria-activedescendant", `span-${this.selected}`);
   }
 
   // Have these rows and no others. One that is there stays: a click on it may have begun.
@@ -88,7 +105,11 @@ export class Tree {
     const rows = made.map((row) => (there.get(row.id)?.isEqualNode(row) ? there.get(row.id) : row));
     const stay = new Set(rows);
     for (const row of there.values()) if (!stay.has(row)) row.remove();
-    rows.forEach((row, n) => row === this.field.children[n] || this.field.insertBefore(row, this.field.children[n] ?? null));
+    rows.forEach(
+      (row, n) =>
+        row === this.field.children[n] ||
+        this.field.insertBefore(row, this.field.children[n] ?? null),
+    );
   }
 
   row(index, place) {
@@ -122,20 +143,30 @@ export class Tree {
         h("i", { class: inner ? "fold" : "fold none" }),
         icon(span.error ? "error" : span.type || "UNKNOWN"),
         h("b", {}, span.name),
-        closed && h("small", { class: "count" }, span.doubled ? `+${inner} layer${inner > 1 ? "s" : ""}` : `+${inner}`),
+        closed &&
+          h(
+            "small",
+            { class: "count" },
+            span.doubled ? `+${inner} layer${inner > 1 ? "s" : ""}` : `+${inner}`,
+          ),
         span.orphan && h("small", { class: "orphan" }, "parent missing"),
         span.note && h("span", { class: "note" }, span.note),
         span.error && h("span", { class: "why" }, span.error),
       ),
       h("span", { class: "tokens", title: tokens(span.usage) }, tokensShort(span.usage)),
       h("span", { class: "took" }, span.end === null ? unended : duration(span.end - span.start)),
-      h("span", { class: "bar" }, h("i", { style: { left: part(span.start), width: part(end - span.start) } })),
+      h(
+        "span",
+        { class: "bar" },
+        h("i", { style: { left: part(span.start), width: part(end - span.start) } }),
+      ),
     );
   }
 
   select(index, { focus = false } = {}) {
     if (index < 0 || index >= this.spans.length) return;
-    for (let above = this.parents[index]; above >= 0; above = this.parents[above]) this.closed.delete(this.spans[above].id);
+    for (let above = this.parents[index]; above >= 0; above = this.parents[above])
+      this.closed.delete(this.spans[above].id);
     this.selected = index;
     this.layOut();
     const top = this.place.get(index) * ROW;
@@ -153,7 +184,9 @@ export class Tree {
   }
 
   foldAll(closed) {
-    this.closed = new Set(closed ? this.spans.filter((_, n) => this.parents[n] >= 0).map((span) => span.id) : []);
+    this.closed = new Set(
+      closed ? this.spans.filter((_, n) => this.parents[n] >= 0).map((span) => span.id) : [],
+    );
     this.layOut();
   }
 
@@ -167,7 +200,8 @@ export class Tree {
     const row = event.target.closest(".row");
     if (!row) return;
     const index = Number(row.dataset.index);
-    if (event.target.closest(".fold:not(.none)")) this.fold(index, !this.closed.has(this.spans[index].id));
+    if (event.target.closest(".fold:not(.none)"))
+      this.fold(index, !this.closed.has(this.spans[index].id));
     else this.select(index);
   }
 
@@ -175,7 +209,8 @@ export class Tree {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const row = this.place?.get(this.selected) ?? -1;
     const page = Math.max(Math.floor(this.rows.clientHeight / ROW) - 1, 1);
-    const go = (to) => this.select(this.visible[Math.min(Math.max(to, 0), this.visible.length - 1)]);
+    const go = (to) =>
+      this.select(this.visible[Math.min(Math.max(to, 0), this.visible.length - 1)]);
     const span = this.spans[this.selected];
     const closed = span && this.closed.has(span.id);
     const inner = span && this.ends[this.selected] > this.selected + 1;
@@ -189,7 +224,10 @@ export class Tree {
       Home: () => go(0),
       End: () => go(this.visible.length - 1),
       ArrowRight: () => (inner && closed ? this.fold(this.selected, false) : inner && go(row + 1)),
-      ArrowLeft: () => (inner && !closed ? this.fold(this.selected, true) : this.select(this.parents[this.selected])),
+      ArrowLeft: () =>
+        inner && !closed
+          ? this.fold(this.selected, true)
+          : this.select(this.parents[this.selected]),
       " ": () => this.fold(this.selected, !closed),
     };
     const act = keys[event.key];

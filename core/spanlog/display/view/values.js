@@ -8,7 +8,8 @@ const NUMBER = "\u0000number";
 const BATCH = 100; // items of a list or an object that are drawn at once
 const PIECE = 20_000; // characters of a long text that the browser lays out at once
 
-const isContainer = (value) => value !== null && typeof value === "object" && !(CUT in value) && !(NUMBER in value);
+const isContainer = (value) =>
+  value !== null && typeof value === "object" && !(CUT in value) && !(NUMBER in value);
 const plain = (value) => (value?.[CUT] ? value[CUT][0] : value);
 
 // `held` is what the value is part of: `held.whole()` gives all of it, uncut, where that can be had.
@@ -23,7 +24,8 @@ export function section(title, body, copied, note) {
 
 export function folded(title, draw, { open = false } = {}) {
   const details = h("details", { class: "more" }, h("summary", {}, title));
-  const fill = () => details.open && details.children.length === 1 && details.append(...[draw()].flat());
+  const fill = () =>
+    details.open && details.children.length === 1 && details.append(...[draw()].flat());
   details.addEventListener("toggle", fill);
   if (open) {
     details.open = true;
@@ -71,11 +73,21 @@ export function text(value, held, path, { mono = false } = {}) {
   }
   if (cut) {
     const left = `${number(cut[1] - shown.length)} more characters`;
-    const note = h("p", { class: "cut" }, held.whole ? `${left} ` : `${left} are not kept on this page`);
+    const note = h(
+      "p",
+      { class: "cut" },
+      held.whole ? `${left} ` : `${left} are not kept on this page`,
+    );
     if (held.whole) {
       const button = h("button", { class: "link" }, "Show all");
       button.addEventListener("click", async () => {
-        box.replaceChildren(h("div", { class: mono ? "text mono whole" : "text whole" }, pieces(await uncut(held, path))));
+        box.replaceChildren(
+          h(
+            "div",
+            { class: mono ? "text mono whole" : "text whole" },
+            pieces(await uncut(held, path)),
+          ),
+        );
       });
       note.append(button);
     }
@@ -87,27 +99,49 @@ export function text(value, held, path, { mono = false } = {}) {
 export function value(data, held, path) {
   if (typeof plain(data) === "string") return text(data, held, path);
   const documents = documentsIn(data);
-  if (documents) return h("div", {}, batches(documents, (each, n) => document_(each, held, [...path, n])));
+  if (documents)
+    return h(
+      "div",
+      {},
+      batches(documents, (each, n) => document_(each, held, [...path, n])),
+    );
   return json(data, held, path);
 }
 
 const isDocument = (item) => isContainer(item) && "page_content" in item;
 
 function documentsIn(data) {
-  return Array.isArray(data) && data.length > 0 && data.every((item) => isDocument(item) || item?.[MORE]) ? data : null;
+  return Array.isArray(data) &&
+    data.length > 0 &&
+    data.every((item) => isDocument(item) || item?.[MORE])
+    ? data
+    : null;
 }
 
 function document_(item, held, path) {
-  if (!isDocument(item)) return h("p", { class: "cut" }, `${number(item[MORE])} more documents are not shown`);
+  if (!isDocument(item))
+    return h("p", { class: "cut" }, `${number(item[MORE])} more documents are not shown`);
   const { page_content, metadata, ...rest } = item;
-  const facts = { ...(isContainer(metadata) ? metadata : metadata == null ? {} : { metadata }), ...rest };
+  const facts = {
+    ...(isContainer(metadata) ? metadata : metadata == null ? {} : { metadata }),
+    ...rest,
+  };
   const known = Object.fromEntries(Object.entries(facts).filter(([, fact]) => fact != null));
-  const score = Object.entries(known).find(([name, fact]) => /score$/.test(name) && typeof fact === "number");
-  const source = ["title", "source", "url", "file_name", "file_path"].map((name) => known[name]).find((name) => typeof name === "string");
+  const score = Object.entries(known).find(
+    ([name, fact]) => /score$/.test(name) && typeof fact === "number",
+  );
+  const source = ["title", "source", "url", "file_name", "file_path"]
+    .map((name) => known[name])
+    .find((name) => typeof name === "string");
   return h(
     "div",
     { class: "document" },
-    h("h5", {}, h("b", {}, source ?? known.id ?? `Document ${path.at(-1) + 1}`), score && h("span", {}, `${score[0]} ${score[1].toFixed(3)}`)),
+    h(
+      "h5",
+      {},
+      h("b", {}, source ?? known.id ?? `Document ${path.at(-1) + 1}`),
+      score && h("span", {}, `${score[0]} ${score[1].toFixed(3)}`),
+    ),
     text(page_content ?? "", held, [...path, "page_content"]),
     Object.keys(known).length > 0 && folded("Metadata", () => json(known, held, path)),
   );
@@ -138,7 +172,11 @@ export function json(data, held, path) {
   if (!isContainer(data)) return h("div", { class: "json" }, scalar(data, held, path));
   const entries = entriesOf(data);
   if (!entries.length) return h("div", { class: "json" }, Array.isArray(data) ? "[]" : "{}");
-  return h("div", { class: "json", role: "group" }, children(data, held, path, weight(data, 600) <= 600));
+  return h(
+    "div",
+    { class: "json", role: "group" },
+    children(data, held, path, weight(data, 600) <= 600),
+  );
 }
 
 function entriesOf(data) {
@@ -167,7 +205,13 @@ function node(key, item, held, path, open) {
   const name = h("span", { class: typeof key === "number" ? "index" : "key" }, String(key));
   if (!isContainer(item)) return h("div", { class: "leaf" }, name, scalar(item, held, path));
   const entries = entriesOf(item);
-  if (!entries.length) return h("div", { class: "leaf" }, name, h("span", { class: "brief" }, Array.isArray(item) ? "[]" : "{}"));
+  if (!entries.length)
+    return h(
+      "div",
+      { class: "leaf" },
+      name,
+      h("span", { class: "brief" }, Array.isArray(item) ? "[]" : "{}"),
+    );
   const title = [name, h("span", { class: "brief" }, brief(item))];
   const details = folded(title, () => children(item, held, path, open), { open });
   details.className = "node";
@@ -176,7 +220,12 @@ function node(key, item, held, path, open) {
 
 function brief(item) {
   const entries = entriesOf(item);
-  const one = (each) => (isContainer(each) ? (Array.isArray(each) ? "[…]" : "{…}") : JSON.stringify(each?.[NUMBER] ?? plain(each)).slice(0, 40));
+  const one = (each) =>
+    isContainer(each)
+      ? Array.isArray(each)
+        ? "[…]"
+        : "{…}"
+      : JSON.stringify(each?.[NUMBER] ?? plain(each)).slice(0, 40);
   const list = Array.isArray(item);
   const words = [];
   let length = 0;
@@ -192,8 +241,10 @@ function brief(item) {
 function scalar(item, held, path) {
   if (item?.[NUMBER]) return h("span", { class: "number" }, item[NUMBER]);
   const shown = plain(item);
-  if (typeof shown !== "string") return h("span", { class: shown === null ? "null" : typeof shown }, String(shown));
-  if (shown.length < 200 && !shown.includes("\n") && shown === item) return h("span", { class: "string" }, JSON.stringify(shown));
+  if (typeof shown !== "string")
+    return h("span", { class: shown === null ? "null" : typeof shown }, String(shown));
+  if (shown.length < 200 && !shown.includes("\n") && shown === item)
+    return h("span", { class: "string" }, JSON.stringify(shown));
   const block = text(item, held, path, { mono: true });
   block.classList.add("string");
   return block;
@@ -204,7 +255,12 @@ export function textOrJson(data, held, path) {
   if (typeof data === "string" && /^\s*[[{]/.test(data)) {
     try {
       const said = JSON.parse(data);
-      return h("div", {}, json(said, { whole: undefined }, []), folded("as text", () => text(data, held, path, { mono: true })));
+      return h(
+        "div",
+        {},
+        json(said, { whole: undefined }, []),
+        folded("as text", () => text(data, held, path, { mono: true })),
+      );
     } catch {
       return text(data, held, path, { mono: true });
     }

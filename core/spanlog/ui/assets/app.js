@@ -21,7 +21,8 @@ function route() {
   const [path, query] = (location.hash.slice(1) || "/").split("?");
   const asked = new URLSearchParams(query);
   const [pattern, Page] = PAGES.find(([each]) => each.test(path)) ?? PAGES.at(-1);
-  for (const link of document.querySelectorAll("nav a:not(.brand)")) link.classList.toggle("here", link.hash === `#${path}`);
+  for (const link of document.querySelectorAll("nav a:not(.brand)"))
+    link.classList.toggle("here", link.hash === `#${path}`);
   page = new Page(asked, ...(pattern.exec(path)?.slice(1) ?? []));
   document.querySelector("main").replaceChildren(page.element);
   look();
@@ -33,7 +34,10 @@ async function look() {
     await page.refresh();
     trouble.textContent = "";
   } catch (error) {
-    trouble.textContent = error instanceof TypeError ? "The server does not answer. Is spanlog ui still running?" : error.message;
+    trouble.textContent =
+      error instanceof TypeError
+        ? "The server does not answer. Is spanlog ui still running?"
+        : error.message;
     console.error(error);
   }
 }

@@ -18,14 +18,23 @@ const sum = (values) => values.reduce((all, one) => all + (one ?? 0), 0);
 // says of what the values at a place are.
 function plot(title, series, words, at, { lines = false, wide = WIDE, high = HIGH } = {}) {
   const count = series[0][1].length;
-  const stacks = Array.from({ length: count }, (_, n) => series.map(([, values]) => values[n] ?? 0));
+  const stacks = Array.from({ length: count }, (_, n) =>
+    series.map(([, values]) => values[n] ?? 0),
+  );
   const top = Math.max(...stacks.map((each) => (lines ? Math.max(...each) : sum(each))), 0) || 1;
   const step = wide / count;
   const y = (value) => high - (value / top) * (high - 4);
-  const picture = svg("svg", { viewBox: `0 0 ${wide} ${high}`, preserveAspectRatio: "none", role: "img", "aria-label": title });
+  const picture = svg("svg", {
+    viewBox: `0 0 ${wide} ${high}`,
+    preserveAspectRatio: "none",
+    role: "img",
+    "aria-label": title,
+  });
   if (lines) {
     for (const [, values, class_] of series) {
-      const points = values.flatMap((value, n) => (value == null ? [] : [`${((n + 0.5) * step).toFixed(1)},${y(value).toFixed(1)}`]));
+      const points = values.flatMap((value, n) =>
+        value == null ? [] : [`${((n + 0.5) * step).toFixed(1)},${y(value).toFixed(1)}`],
+      );
       picture.append(svg("polyline", { points: points.join(" "), class: class_ }));
       for (const point of points) {
         const [cx, cy] = point.split(",");
@@ -36,7 +45,16 @@ function plot(title, series, words, at, { lines = false, wide = WIDE, high = HIG
     stacks.forEach((stack, n) => {
       let base = 0;
       stack.forEach((value, m) => {
-        if (value) picture.append(svg("rect", { x: (n * step + step * 0.1).toFixed(2), width: (step * 0.8).toFixed(2), y: y(base + value).toFixed(2), height: (high - y(value)).toFixed(2), class: series[m][2] }));
+        if (value)
+          picture.append(
+            svg("rect", {
+              x: (n * step + step * 0.1).toFixed(2),
+              width: (step * 0.8).toFixed(2),
+              y: y(base + value).toFixed(2),
+              height: (high - y(value)).toFixed(2),
+              class: series[m][2],
+            }),
+          );
         base += value;
       });
     });
@@ -45,10 +63,18 @@ function plot(title, series, words, at, { lines = false, wide = WIDE, high = HIG
   const box = h("div", { class: "plot" }, picture, tip);
   box.addEventListener("pointermove", (event) => {
     const { left, width } = box.getBoundingClientRect();
-    const n = Math.min(Math.max(Math.floor(((event.clientX - left) / width) * count), 0), count - 1);
+    const n = Math.min(
+      Math.max(Math.floor(((event.clientX - left) / width) * count), 0),
+      count - 1,
+    );
     tip.hidden = false;
     tip.style.left = `${Math.min(((n + 0.5) / count) * 100, 75)}%`;
-    tip.replaceChildren(h("b", {}, at(n)), ...series.map(([name, values]) => h("div", {}, `${name}: ${values[n] == null ? "–" : words(values[n])}`)));
+    tip.replaceChildren(
+      h("b", {}, at(n)),
+      ...series.map(([name, values]) =>
+        h("div", {}, `${name}: ${values[n] == null ? "–" : words(values[n])}`),
+      ),
+    );
   });
   box.addEventListener("pointerleave", () => (tip.hidden = true));
   return [box, top];
@@ -63,8 +89,18 @@ function chart(got, title, series, words, options) {
     { class: "chart" },
     h("figcaption", {}, h("b", {}, title), h("span", {}, `up to ${words(top)}`)),
     box,
-    h("div", { class: "axis" }, h("span", {}, moment(got.begin)), h("span", {}, moment(got.begin + count * got.step))),
-    series.length > 1 && h("div", { class: "legend" }, series.map(([name, , class_]) => h("span", {}, h("i", { class: class_ }), name))),
+    h(
+      "div",
+      { class: "axis" },
+      h("span", {}, moment(got.begin)),
+      h("span", {}, moment(got.begin + count * got.step)),
+    ),
+    series.length > 1 &&
+      h(
+        "div",
+        { class: "legend" },
+        series.map(([name, , class_]) => h("span", {}, h("i", { class: class_ }), name)),
+      ),
   );
 }
 
@@ -79,10 +115,25 @@ export function sparks(traces) {
   const took = shown.map((trace) => trace.took);
   const half = took.filter((each) => each !== null).sort((one, two) => one - two);
   const tokens = shown.map((trace) => trace.usage?.total_tokens ?? null);
-  const of_state = (failed) => shown.map((trace) => ((trace.state === "ERROR") === failed ? trace.took : null));
-  const spark = (title, figure, ...rest) => h("div", { class: "spark" }, h("span", {}, title, " ", h("b", {}, figure)), plot(title, ...rest, of, small)[0]);
+  const of_state = (failed) =>
+    shown.map((trace) => ((trace.state === "ERROR") === failed ? trace.took : null));
+  const spark = (title, figure, ...rest) =>
+    h(
+      "div",
+      { class: "spark" },
+      h("span", {}, title, " ", h("b", {}, figure)),
+      plot(title, ...rest, of, small)[0],
+    );
   return [
-    spark("Duration, half below", half.length ? ms(half[Math.floor((half.length - 1) / 2)]) : "–", [["took", of_state(false), "model"], ["failed after", of_state(true), "error"]], ms),
+    spark(
+      "Duration, half below",
+      half.length ? ms(half[Math.floor((half.length - 1) / 2)]) : "–",
+      [
+        ["took", of_state(false), "model"],
+        ["failed after", of_state(true), "error"],
+      ],
+      ms,
+    ),
     spark("Tokens", number(sum(tokens)), [["tokens", tokens, "agent"]], number),
   ];
 }
@@ -111,14 +162,37 @@ export class ChartsPage {
     if (!got || shown === this.shown) return;
     this.shown = shown;
     const hues = ["model", "agent", "tool", "search", "check", "other"];
-    const models = (figures) => Object.entries(figures).map(([name, values], n) => [name, values, hues[n]]);
+    const models = (figures) =>
+      Object.entries(figures).map(([name, values], n) => [name, values, hues[n]]);
     const drawn = [
       chart(got, "Traces", counts(got), number),
-      chart(got, "Share that failed", [["failed", got.traces.map((all, n) => (all ? (got.errors[n] / all) * 100 : null)), "error"]], (value) => `${value.toFixed(value < 9.95 ? 1 : 0)} %`),
-      chart(got, "Duration", Object.entries(got.durations).map(([name, values], n) => [name, values, ["search", "model", "agent"][n]]), ms, { lines: true }),
+      chart(
+        got,
+        "Share that failed",
+        [
+          [
+            "failed",
+            got.traces.map((all, n) => (all ? (got.errors[n] / all) * 100 : null)),
+            "error",
+          ],
+        ],
+        (value) => `${value.toFixed(value < 9.95 ? 1 : 0)} %`,
+      ),
+      chart(
+        got,
+        "Duration",
+        Object.entries(got.durations).map(([name, values], n) => [
+          name,
+          values,
+          ["search", "model", "agent"][n],
+        ]),
+        ms,
+        { lines: true },
+      ),
       chart(got, "Tokens by model", models(got.tokens), number),
     ];
-    if (sum(Object.values(got.cost).flat())) drawn.push(chart(got, "Cost by model", models(got.cost), money));
+    if (sum(Object.values(got.cost).flat()))
+      drawn.push(chart(got, "Cost by model", models(got.cost), money));
     this.charts.replaceChildren(...drawn);
   }
 }

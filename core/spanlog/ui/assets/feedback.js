@@ -2,19 +2,49 @@
 import { h, icon } from "/view/dom.js";
 import { send } from "./api.js";
 
-const mine = ({ source, feedback }) => source.source_id === "spanlog ui" && typeof feedback?.value === "boolean";
+const mine = ({ source, feedback }) =>
+  source.source_id === "spanlog ui" && typeof feedback?.value === "boolean";
 
 export class Feedback {
   // `changed` is called when something was said.
   constructor(trace, changed) {
     Object.assign(this, { path: `traces/${trace}/feedback`, changed, assessments: [], span: null });
     this.of = h("select", { "aria-label": "Feedback on", onchange: () => this.draw() });
-    this.of.append(h("option", { value: "trace" }, "the trace"), h("option", { value: "span" }, "the span"));
-    const thumb = (value, title) => h("button", { class: `thumb ${value ? "good" : "error"}`, "aria-label": title, onclick: () => this.send(() => this.say(value)) }, icon(title.toLowerCase()));
-    this.thumbs = new Map([[true, thumb(true, "Good")], [false, thumb(false, "Bad")]]);
-    this.reason = h("input", { placeholder: "Why? (optional)", "aria-label": "Rationale", maxlength: "2000", onchange: () => this.own && this.send(() => this.change(this.own.feedback.value)) });
+    this.of.append(
+      h("option", { value: "trace" }, "the trace"),
+      h("option", { value: "span" }, "the span"),
+    );
+    const thumb = (value, title) =>
+      h(
+        "button",
+        {
+          class: `thumb ${value ? "good" : "error"}`,
+          "aria-label": title,
+          onclick: () => this.send(() => this.say(value)),
+        },
+        icon(title.toLowerCase()),
+      );
+    this.thumbs = new Map([
+      [true, thumb(true, "Good")],
+      [false, thumb(false, "Bad")],
+    ]);
+    this.reason = h("input", {
+      placeholder: "Why? (optional)",
+      "aria-label": "Rationale",
+      maxlength: "2000",
+      onchange: () => this.own && this.send(() => this.change(this.own.feedback.value)),
+    });
     this.said = h("span", { class: "said", role: "status" });
-    this.element = h("div", { class: "feedback" }, "How good is", this.of, "?", ...this.thumbs.values(), this.reason, this.said);
+    this.element = h(
+      "div",
+      { class: "feedback" },
+      "How good is",
+      this.of,
+      "?",
+      ...this.thumbs.values(),
+      this.reason,
+      this.said,
+    );
   }
 
   show(assessments) {
@@ -33,7 +63,9 @@ export class Feedback {
   }
 
   draw() {
-    const judged = this.assessments.filter(({ span_id, feedback }) => span_id === this.target && typeof feedback?.value === "boolean");
+    const judged = this.assessments.filter(
+      ({ span_id, feedback }) => span_id === this.target && typeof feedback?.value === "boolean",
+    );
     const good = judged.filter(({ feedback }) => feedback.value).length;
     this.said.textContent = judged.length ? `${good} good, ${judged.length - good} bad` : "";
     this.own = judged.findLast(mine);

@@ -29,8 +29,24 @@ export class ListPage {
       none: "No trace fits. Traces appear here as soon as a program records them.",
       drawn: (traces) => this.sparks.replaceChildren(...sparks(traces)),
     });
-    this.compare = h("button", { class: "compare", hidden: true, onclick: () => (location.hash = go(`/compare/${[...this.picked].join("/")}`)) }, "Compare the two");
-    this.element = h("div", { class: "page" }, this.choice.element, this.sparks, this.compare, h("table", { class: "traces" }, h("thead", {}, this.head), this.paged.box), this.paged.after);
+    this.compare = h(
+      "button",
+      {
+        class: "compare",
+        hidden: true,
+        onclick: () => (location.hash = go(`/compare/${[...this.picked].join("/")}`)),
+      },
+      "Compare the two",
+    );
+    this.element = h(
+      "div",
+      { class: "page" },
+      this.choice.element,
+      this.sparks,
+      this.compare,
+      h("table", { class: "traces" }, h("thead", {}, this.head), this.paged.box),
+      this.paged.after,
+    );
     this.drawHead();
   }
 
@@ -45,7 +61,14 @@ export class ListPage {
           this.paged.again();
         };
         const arrow = by === field ? (direction === "DESC" ? " ↓" : " ↑") : "";
-        return h("th", { class: field, "aria-sort": by === field ? (direction === "DESC" ? "descending" : "ascending") : null }, h("button", { onclick: turn }, title + arrow));
+        return h(
+          "th",
+          {
+            class: field,
+            "aria-sort": by === field ? (direction === "DESC" ? "descending" : "ascending") : null,
+          },
+          h("button", { onclick: turn }, title + arrow),
+        );
       }),
     );
   }
@@ -56,13 +79,30 @@ export class ListPage {
 
   row(trace) {
     const open = () => (location.hash = `#/trace/${trace.id}`);
-    const pick = h("input", { type: "checkbox", "aria-label": `Compare ${trace.name}`, onchange: () => this.pick(trace.id, pick.checked) });
+    const pick = h("input", {
+      type: "checkbox",
+      "aria-label": `Compare ${trace.name}`,
+      onchange: () => this.pick(trace.id, pick.checked),
+    });
     pick.checked = this.picked.has(trace.id);
     const link = h("a", { href: `#/trace/${trace.id}` }, trace.name ?? "trace");
     const marks = [
-      trace.session && h("a", { class: "mark", href: go("/session", { id: trace.session }) }, trace.session),
-      ...Object.entries(trace.tags).slice(0, 3).map(([key, value]) => h("span", { class: "mark" }, `${key}: ${value.slice(0, 40)}`)),
-      ...trace.feedback.slice(0, 2).map(({ name, value }) => h("span", { class: "mark said" }, typeof value === "boolean" ? icon(value ? "good" : "bad") : `${name}: ${JSON.stringify(value).slice(0, 30)}`)),
+      trace.session &&
+        h("a", { class: "mark", href: go("/session", { id: trace.session }) }, trace.session),
+      ...Object.entries(trace.tags)
+        .slice(0, 3)
+        .map(([key, value]) => h("span", { class: "mark" }, `${key}: ${value.slice(0, 40)}`)),
+      ...trace.feedback
+        .slice(0, 2)
+        .map(({ name, value }) =>
+          h(
+            "span",
+            { class: "mark said" },
+            typeof value === "boolean"
+              ? icon(value ? "good" : "bad")
+              : `${name}: ${JSON.stringify(value).slice(0, 30)}`,
+          ),
+        ),
     ];
     const row = h(
       "tr",
@@ -70,8 +110,22 @@ export class ListPage {
       h("td", { class: "state" }, h("i", { title: STATES[trace.state] }), pick),
       h("td", { class: "time" }, moment(trace.time)),
       h("td", { class: "name" }, link),
-      h("td", { class: "said" }, h("span", { class: "marks" }, marks), h("span", {}, trace.request ?? ""), trace.response && h("span", { class: "response" }, trace.response)),
-      h("td", { class: "figure" }, trace.took === null ? STATES[trace.state] : trace.took < 1 ? "<1 ms" : duration(trace.took * 1e6)),
+      h(
+        "td",
+        { class: "said" },
+        h("span", { class: "marks" }, marks),
+        h("span", {}, trace.request ?? ""),
+        trace.response && h("span", { class: "response" }, trace.response),
+      ),
+      h(
+        "td",
+        { class: "figure" },
+        trace.took === null
+          ? STATES[trace.state]
+          : trace.took < 1
+            ? "<1 ms"
+            : duration(trace.took * 1e6),
+      ),
       h("td", { class: "figure" }, trace.usage ? number(trace.usage.total_tokens ?? 0) : ""),
       h("td", { class: "figure" }, money(trace.cost)),
       h("td"),

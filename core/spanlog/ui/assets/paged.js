@@ -8,7 +8,11 @@ export class Paged {
     this.rows = null; // by the ids of the items, in their order; null before there was an answer
     this.deep = false; // whether more than the first page is shown
     this.note = h("p", { class: "note" });
-    this.more = h("button", { class: "more", hidden: true, onclick: () => this.next() }, "Show more");
+    this.more = h(
+      "button",
+      { class: "more", hidden: true, onclick: () => this.next() },
+      "Show more",
+    );
     this.after = h("div", {}, this.note, this.more);
   }
 
@@ -52,7 +56,10 @@ export class Paged {
       items.map((item) => {
         const shown = JSON.stringify(item);
         const before = this.rows?.get(item.id);
-        return [item.id, before?.shown === shown ? before : { item, shown, element: this.row(item) }];
+        return [
+          item.id,
+          before?.shown === shown ? before : { item, shown, element: this.row(item) },
+        ];
       }),
     );
   }
@@ -63,7 +70,8 @@ export class Paged {
     const goesOn = before?.every((row, n) => row === shown[n]);
     this.more.hidden = !this.token;
     if (goesOn && before.length === shown.length) return;
-    for (const [id, { element }] of rows) element.classList.toggle("fresh", fresh && before !== null && !this.rows.has(id));
+    for (const [id, { element }] of rows)
+      element.classList.toggle("fresh", fresh && before !== null && !this.rows.has(id));
     this.rows = rows;
     const elements = shown.map(({ element }) => element);
     if (goesOn) this.box.append(...elements.slice(before.length));

@@ -4,7 +4,8 @@ import { value } from "/view/values.js";
 import { Choice, get, go } from "./api.js";
 import { Paged } from "./paged.js";
 
-const tokensOf = (traces) => traces.reduce((sum, trace) => sum + (trace.usage?.total_tokens ?? 0), 0);
+const tokensOf = (traces) =>
+  traces.reduce((sum, trace) => sum + (trace.usage?.total_tokens ?? 0), 0);
 
 export class SessionsPage {
   constructor(asked) {
@@ -15,7 +16,13 @@ export class SessionsPage {
       box: h("div", { class: "sessions" }),
       none: "No session here. spanlog.update_current_trace(session_id=…) names the conversation that a trace belongs to.",
     });
-    this.element = h("div", { class: "page" }, this.choice.element, this.paged.box, this.paged.after);
+    this.element = h(
+      "div",
+      { class: "page" },
+      this.choice.element,
+      this.paged.box,
+      this.paged.after,
+    );
   }
 
   refresh() {
@@ -30,7 +37,18 @@ export class SessionsPage {
       "a",
       { class: "session", href: go("/session", { id }) },
       h("b", {}, id),
-      h("span", {}, [`${number(traces.length)} trace${traces.length === 1 ? "" : "s"}`, tokens && `${number(tokens)} tokens`, failed && `${number(failed)} failed`, moment(last.time)].filter(Boolean).join("  ·  ")),
+      h(
+        "span",
+        {},
+        [
+          `${number(traces.length)} trace${traces.length === 1 ? "" : "s"}`,
+          tokens && `${number(tokens)} tokens`,
+          failed && `${number(failed)} failed`,
+          moment(last.time),
+        ]
+          .filter(Boolean)
+          .join("  ·  "),
+      ),
       h("p", {}, last.request ?? ""),
     );
   }
@@ -58,7 +76,23 @@ export class SessionPage {
     };
     this.talk.replaceChildren(
       ...traces.flatMap((trace) => [
-        h("a", { class: "of", href: `#/trace/${trace.id}` }, h("b", {}, trace.name), h("span", { class: trace.state }, [moment(trace.time), trace.took === null ? "" : duration(trace.took * 1e6), trace.usage && `${number(trace.usage.total_tokens)} tokens`, trace.state === "ERROR" && "failed"].filter(Boolean).join("  ·  "))),
+        h(
+          "a",
+          { class: "of", href: `#/trace/${trace.id}` },
+          h("b", {}, trace.name),
+          h(
+            "span",
+            { class: trace.state },
+            [
+              moment(trace.time),
+              trace.took === null ? "" : duration(trace.took * 1e6),
+              trace.usage && `${number(trace.usage.total_tokens)} tokens`,
+              trace.state === "ERROR" && "failed",
+            ]
+              .filter(Boolean)
+              .join("  ·  "),
+          ),
+        ),
         said(trace.inputs, "asked"),
         ...(trace.outputs === null ? [] : [said(trace.outputs, "answered")]),
       ]),
@@ -68,6 +102,7 @@ export class SessionPage {
 
 // The one text that went in, where there is one.
 function only(data) {
-  const values = data && typeof data === "object" && !Array.isArray(data) ? Object.values(data) : [];
+  const values =
+    data && typeof data === "object" && !Array.isArray(data) ? Object.values(data) : [];
   return values.length === 1 && typeof values[0] === "string" ? values[0] : data;
 }

@@ -52,9 +52,16 @@ export class ComparePage {
     this.ids = ids;
     this.views = ids.map(() => h("spanlog-trace"));
     this.figures = h("table", { class: "figures" });
-    this.element = h("div", { class: "page whole" }, this.figures, h("div", { class: "two" }, this.views));
+    this.element = h(
+      "div",
+      { class: "page whole" },
+      this.figures,
+      h("div", { class: "two" }, this.views),
+    );
     // What is chosen on one side is looked for on the other: the same name, as often before.
-    this.views.forEach((view, n) => view.addEventListener("span", (event) => this.follow(n, event.detail)));
+    this.views.forEach((view, n) =>
+      view.addEventListener("span", (event) => this.follow(n, event.detail)),
+    );
   }
 
   async refresh() {
@@ -74,12 +81,33 @@ export class ComparePage {
     ];
     const change = ([, figure]) => {
       const [one, two] = this.traces.map(figure);
-      return one && two != null ? `${two >= one ? "+" : ""}${(((two - one) / one) * 100).toFixed(0)} %` : "";
+      return one && two != null
+        ? `${two >= one ? "+" : ""}${(((two - one) / one) * 100).toFixed(0)} %`
+        : "";
     };
     this.figures.replaceChildren(
-      h("tr", {}, h("th"), figures.map(([title]) => h("th", {}, title))),
-      ...this.traces.map((trace, n) => h("tr", {}, h("th", {}, ["left", "right"][n]), figures.map(([, figure, words]) => h("td", {}, figure(trace) == null ? "–" : words(figure(trace)))))),
-      h("tr", {}, h("th", {}, "change"), figures.map((each) => h("td", {}, change(each)))),
+      h(
+        "tr",
+        {},
+        h("th"),
+        figures.map(([title]) => h("th", {}, title)),
+      ),
+      ...this.traces.map((trace, n) =>
+        h(
+          "tr",
+          {},
+          h("th", {}, ["left", "right"][n]),
+          figures.map(([, figure, words]) =>
+            h("td", {}, figure(trace) == null ? "–" : words(figure(trace))),
+          ),
+        ),
+      ),
+      h(
+        "tr",
+        {},
+        h("th", {}, "change"),
+        figures.map((each) => h("td", {}, change(each))),
+      ),
     );
   }
 
@@ -88,7 +116,9 @@ export class ComparePage {
     const spans = this.traces[n].spans;
     const { name } = spans.find((span) => span.id === id);
     const before = spans.filter((span) => span.name === name).findIndex((span) => span.id === id);
-    const other = this.traces[1 - n].spans.map((span, index) => [span, index]).filter(([span]) => span.name === name)[before];
+    const other = this.traces[1 - n].spans
+      .map((span, index) => [span, index])
+      .filter(([span]) => span.name === name)[before];
     if (!other) return;
     this.following = true;
     this.views[1 - n].tree.select(other[1]);
