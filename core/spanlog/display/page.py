@@ -23,7 +23,7 @@ _VALUES = 2_000_000
 _ATTACHMENTS = 2_000_000
 
 # Each after those that it imports.
-_MODULES = ("dom", "values", "chat", "assessed", "tree", "trace", "notebook")
+_MODULES = ("dom", "values", "chat", "assessment", "contents", "tree", "trace", "notebook")
 _INDENT = re.compile(r"^\s+", re.MULTILINE)
 # Of modules that become one script without types. No string of theirs looks like a comment.
 _UNNEEDED = re.compile(r"^(?:import [^;]*;\n|export |//.*\n)|/\*\*[\s\S]*?\*/\s*", re.MULTILINE)
