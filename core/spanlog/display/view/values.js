@@ -17,44 +17,46 @@ const BRIEF = 60; // characters, about, that tell what a folded object holds
 const BRIEF_ITEM = 40; // characters of one of its items
 
 /**
- * @param {unknown} value
- * @returns {value is object}
+ * @param {unknown} data
+ * @returns {data is object}
  */
-const isObject = (value) => value !== null && typeof value === "object";
+const isObject = (data) => data !== null && typeof data === "object";
 
 /**
- * @param {unknown} value
- * @returns {value is Cut}
+ * @param {unknown} data
+ * @returns {data is Cut}
  */
-const isCut = (value) => isObject(value) && CUT in value;
+const isCut = (data) => isObject(data) && CUT in data;
 
 /**
- * @param {unknown} value
- * @returns {value is LargeInteger}
+ * @param {unknown} data
+ * @returns {data is LargeInteger}
  */
-const isLargeInteger = (value) => isObject(value) && NUMBER in value;
+const isLargeInteger = (data) => isObject(data) && NUMBER in data;
 
 /**
- * @param {unknown} value
- * @returns {value is More}
- */
-const isMore = (value) => isObject(value) && MORE in value;
-
-/**
- * @param {unknown} value
- * @returns {value is Json[] | JsonObject}
- */
-const isContainer = (value) => isObject(value) && !isCut(value) && !isLargeInteger(value);
-
-/**
- * Return a value without the mark that it was cut.
+ * Is nothing of it left? An object of which some keys are has the mark as its last one.
  *
- * @template Value
- * @param {Value} value
- * @returns {Exclude<Value, Cut> | string}
+ * @param {unknown} data
+ * @returns {data is More}
  */
-export const plain = (value) =>
-  isCut(value) ? value[CUT][0] : /** @type {Exclude<Value, Cut>} */ (value);
+const isMore = (data) => isObject(data) && MORE in data && Object.keys(data).length === 1;
+
+/**
+ * @param {unknown} data
+ * @returns {data is Json[] | JsonObject}
+ */
+const isContainer = (data) => isObject(data) && !isCut(data) && !isLargeInteger(data);
+
+/**
+ * Return data without the mark that it was cut.
+ *
+ * @template Data
+ * @param {Data} data
+ * @returns {Exclude<Data, Cut> | string}
+ */
+export const plain = (data) =>
+  isCut(data) ? data[CUT][0] : /** @type {Exclude<Data, Cut>} */ (data);
 
 /**
  * Return a part of what a loader gets.
@@ -63,7 +65,7 @@ export const plain = (value) =>
  * @param {Path} path
  */
 async function uncut(whole, path) {
-  return path.reduce((value, key) => value[key], /** @type {any} */ (await whole()));
+  return path.reduce((part, key) => part[key], /** @type {any} */ (await whole()));
 }
 
 /**
@@ -98,47 +100,47 @@ export function folded(title, draw, { open = false } = {}) {
 /**
  * What copying a value copies: the text itself, or JSON.
  *
- * @param {unknown} value
+ * @param {unknown} data
  * @param {Loader} loader
  * @param {Path} path
  */
-export function copyOf(value, loader, path) {
+export function copyOf(data, loader, path) {
   return async () => {
-    const whole = loader.whole ? await uncut(loader.whole, path) : value;
-    const text = plain(whole);
-    return typeof text === "string" ? text : JSON.stringify(whole, readable, 2);
+    const whole = loader.whole ? await uncut(loader.whole, path) : data;
+    const shown = plain(whole);
+    return typeof shown === "string" ? shown : JSON.stringify(whole, readable, 2);
   };
 }
 
 /**
  * @param {string} _key
- * @param {unknown} value
+ * @param {unknown} data
  */
-function readable(_key, value) {
-  if (isCut(value)) return `${value[CUT][0]}…`;
-  return isLargeInteger(value) ? value[NUMBER] : value;
+function readable(_key, data) {
+  if (isCut(data)) return `${data[CUT][0]}…`;
+  return isLargeInteger(data) ? data[NUMBER] : data;
 }
 
-/** @param {string} text */
-function pieces(text) {
+/** @param {string} whole */
+function pieces(whole) {
   const drawn = [];
-  for (let start = 0; start < text.length; ) {
-    const line = text.indexOf("\n", start + PIECE);
+  for (let start = 0; start < whole.length; ) {
+    const line = whole.indexOf("\n", start + PIECE);
     const end = line >= 0 && line < start + 2 * PIECE ? line + 1 : start + PIECE;
-    drawn.push(h("div", { class: "piece" }, text.slice(start, end)));
+    drawn.push(h("div", { class: "piece" }, whole.slice(start, end)));
     start = end;
   }
   return drawn;
 }
 
 /**
- * @param {Json | undefined} value
+ * @param {Json | undefined} data
  * @param {Loader} loader
  * @param {Path} path
  * @param {{ mono?: boolean }} [options]
  */
-export function text(value, loader, path, { mono = false } = {}) {
-  const shown = String(plain(value));
+export function text(data, loader, path, { mono = false } = {}) {
+  const shown = String(plain(data));
   const block = h("div", { class: mono ? "text mono" : "text" }, shown);
   const box = h("div", { class: "long" }, block);
   if (
@@ -152,9 +154,9 @@ export function text(value, loader, path, { mono = false } = {}) {
     block.classList.add("clamped");
     box.append(button);
   }
-  if (isCut(value)) {
+  if (isCut(data)) {
     const { whole } = loader;
-    const left = `${number(value[CUT][1] - shown.length)} more characters`;
+    const left = `${number(data[CUT][1] - shown.length)} more characters`;
     const note = h("p", { class: "cut" }, whole ? `${left} ` : `${left} are not kept on this page`);
     if (whole) {
       const button = h("button", { class: "link" }, "Show all");
