@@ -90,12 +90,12 @@ function plot(title, series, words, at, { lines = false, wide = WIDE, high = HIG
  */
 function line({ values, hue }, step, y) {
   const points = values.flatMap((value, n) =>
-    value == null ? [] : [{ x: ((n + 0.5) * step).toFixed(1), y: y(value).toFixed(1) }],
+    value == null ? [] : [[((n + 0.5) * step).toFixed(1), y(value).toFixed(1)]],
   );
-  const dots = points.map(({ x, y }) =>
-    svg("line", { x1: x, x2: x, y1: y, y2: y, class: `${hue} dot` }),
+  const dots = points.map(([cx, cy]) =>
+    svg("line", { x1: cx, x2: cx, y1: cy, y2: cy, class: `${hue} dot` }),
   );
-  const corners = points.map(({ x, y }) => `${x},${y}`).join(" ");
+  const corners = points.map((point) => point.join(",")).join(" ");
   return [svg("polyline", { points: corners, class: hue }), ...dots];
 }
 
