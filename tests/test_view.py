@@ -313,6 +313,19 @@ def test_values_are_cut_where_there_is_no_more_room():
     assert str(data.Room().cut(deep)).count("[") < 300
 
 
+def test_an_object_that_is_cut_shows_the_keys_that_are_left(opened):
+    with spanlog.start_span("large") as span:
+        span.set_inputs({"outer": {f"key {n}": "x" * 19_000 for n in range(150)}})
+    shown = opened(page.render([spanlog.get_trace(span.trace_id)]))
+    shown.locator(".details summary", has_text="outer").click()
+    shown.locator(".details .key", has_text="key 0").wait_for()
+
+
+def test_the_script_of_a_notebook_has_no_comments_and_imports_nothing(opened):
+    script = page.render([record_agent()]).partition('<script type="module">')[2]
+    assert re.findall(r"/\*\*|^import|^export|^\s*//", script, re.MULTILINE) == []
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [("in KYOTO", True), ('"sky": "clear"', True), ("shrine", True), ("absent", False)],

@@ -23,7 +23,10 @@ _VALUES = 2_000_000
 _ATTACHMENTS = 2_000_000
 
 # Each after those that it imports.
-_MODULES = ("dom", "values", "chat", "assessed", "tree", "trace", "notebook")
+_MODULES = ("dom", "values", "chat", "assessment", "contents", "tree", "trace", "notebook")
+_INDENT = re.compile(r"^\s+", re.MULTILINE)
+# Of modules that become one script without types. No string of theirs looks like a comment.
+_UNNEEDED = re.compile(r"^(?:import [^;]*;\n|export |//.*\n)|/\*\*[\s\S]*?\*/\s*", re.MULTILINE)
 
 
 def render(traces: Sequence[Trace], more: int = 0) -> str:
@@ -54,8 +57,8 @@ def _view() -> tuple[str, str]:
     """Return the view as one script, and its style."""
     folder = files("spanlog.display") / "view"
     modules = "".join((folder / f"{name}.js").read_text("utf-8") for name in _MODULES)
-    script = re.sub(r"^(?:import .*\n|export |\s*//.*\n)", "", modules, flags=re.MULTILINE)
-    return script, (folder / "trace.css").read_text("utf-8")
+    css = (folder / "trace.css").read_text("utf-8")
+    return _UNNEEDED.sub("", _INDENT.sub("", modules)), _INDENT.sub("", css)
 
 
 def _page(trace: Trace, values: float, attachments: int) -> dict[str, Any]:

@@ -1,72 +1,151 @@
-// A chat as a chat: who said what, which tools were called and what they answered.
+// Messages as a chat: who wrote what, which tools were called and what they returned.
 import { h, icon, number, size } from "./dom.js";
-import { batches, folded, json, text, textOrJson } from "./values.js";
+import { batches, folded, json, plain, text, textOrJson } from "./values.js";
+
+/** @import { Loader, Medium, Message, Path, ToolCall, ToolResult } from "./types.js" */
 
 const REFERENCE = /^attachment:sha256-([0-9a-f]{64})\?type=([\w.+-]+\/[\w.+-]+)&size=(\d+)/;
+const DATA = /^data:([\w.+-]+\/[\w.+-]+)/;
 const SHOWN = 12; // messages that are drawn at once
+const ADDRESS = 100; // characters that are shown of what is no link
 
-export function chat(messages, held) {
-  const asked = messages.filter((each) => !each.reply);
-  const replies = messages.filter((each) => each.reply);
-  const draw = (each) => message(each, held, ["messages", messages.indexOf(each)]);
+/**
+ * @param {Message[]} messages
+ * @param {Loader} loader
+ */
+export function chat(messages, loader) {
+  const request = messages.filter((each) => !each.reply);
+  const reply = messages.filter((each) => each.reply);
+  /** @param {Message} each */
+  const draw = (each) => message(each, loader, ["messages", messages.indexOf(each)]);
   // Of a long history the end is what one looks for.
-  const hidden = asked.slice(0, Math.max(asked.length - SHOWN, 0));
-  const recent = asked.slice(hidden.length);
+  const earlier = request.slice(0, Math.max(request.length - SHOWN, 0));
+  const recent = request.slice(earlier.length);
   return h(
     "div",
     { class: "chat" },
-    hidden.length > 0 && folded(`${number(hidden.length)} earlier messages`, () => batches(hidden, draw, SHOWN)),
+    earlier.length > 0 &&
+      folded(`${number(earlier.length)} earlier messages`, () => batches(earlier, draw, SHOWN)),
     recent.map(draw),
-    batches(replies, draw, SHOWN),
+    batches(reply, draw, SHOWN),
   );
 }
 
-function message(told, held, path) {
-  const said = { text: "", reasoning: "", calls: [], results: [], media: [], ...told };
+/**
+ * @param {Message} given
+ * @param {Loader} loader
+ * @param {Path} path
+ */
+function message(given, loader, path) {
+  const { role, reply, text: content, reasoning, calls = [], results = [], media = [] } = given;
+  /** @param {Path} more */
   const at = (...more) => [...path, ...more];
-  const only = said.role === "tool" && said.results.length === 1 && !said.text;
+  const onlyResult = role === "tool" && results.length === 1 && !content;
   return h(
     "div",
-    { class: said.reply ? "message reply" : "message", "data-role": said.role },
-    !only && h("h5", {}, h("b", {}, said.role), said.reply && h("span", {}, "answer")),
-    said.reasoning && folded("Reasoning", () => h("div", { class: "reasoning" }, text(said.reasoning, held, at("reasoning"))), { open: !said.text && !said.calls.length }),
-    said.text && text(said.text, held, at("text")),
-    said.media.map((medium) => media(medium, held)),
-    said.calls.map((call, n) => toolCall(call, held, at("calls", n))),
-    said.results.map((result, n) => toolResult(result, held, at("results", n))),
+    { class: reply ? "message reply" : "message", "data-role": plain(role) },
+    !onlyResult && h("h5", {}, h("b", {}, plain(role)), reply && h("span", {}, "answer")),
+    reasoning &&
+      folded(
+        "Reasoning",
+        () => h("div", { class: "reasoning" }, text(reasoning, loader, at("reasoning"))),
+        { open: !content && !calls.length },
+      ),
+    content && text(content, loader, at("text")),
+    media.map((each) => medium(each, loader)),
+    calls.map((call, n) => toolCall(call, loader, at("calls", n))),
+    results.map((result, n) => toolResult(result, loader, at("results", n))),
   );
 }
 
-function toolCall(call, held, path) {
+/**
+ * @param {ToolCall} call
+ * @param {Loader} loader
+ * @param {Path} path
+ */
+function toolCall(call, loader, path) {
   return h(
     "div",
     { class: "call" },
-    h("h5", {}, icon("TOOL"), h("b", {}, call.name), h("span", {}, "call"), call.id && h("code", {}, call.id)),
-    call.arguments == null ? null : typeof call.arguments === "object" ? json(call.arguments, held, [...path, "arguments"]) : text(call.arguments, held, [...path, "arguments"], { mono: true }),
+    h(
+      "h5",
+      {},
+      icon("TOOL"),
+      h("b", {}, plain(call.name)),
+      h("span", {}, "call"),
+      call.id && h("code", {}, plain(call.id)),
+    ),
+    toolArguments(call, loader, [...path, "arguments"]),
   );
 }
 
-function toolResult(result, held, path) {
+/**
+ * @param {ToolCall} call
+ * @param {Loader} loader
+ * @param {Path} path
+ */
+function toolArguments(call, loader, path) {
+  const data = call.arguments;
+  if (data == null) return null;
+  if (typeof data === "object") return json(data, loader, path);
+  return text(data, loader, path, { mono: true });
+}
+
+/**
+ * @param {ToolResult} result
+ * @param {Loader} loader
+ * @param {Path} path
+ */
+function toolResult(result, loader, path) {
   return h(
     "div",
     { class: result.is_error ? "result failed" : "result" },
-    h("h5", {}, icon("TOOL"), h("b", {}, result.name ?? "tool"), h("span", {}, result.is_error ? "failed" : "result"), result.id && h("code", {}, result.id)),
-    result.content == null ? null : textOrJson(result.content, held, [...path, "content"]),
+    h(
+      "h5",
+      {},
+      icon("TOOL"),
+      h("b", {}, plain(result.name) ?? "tool"),
+      h("span", {}, result.is_error ? "failed" : "result"),
+      result.id && h("code", {}, plain(result.id)),
+    ),
+    result.content == null ? null : textOrJson(result.content, loader, [...path, "content"]),
   );
 }
 
-// Nothing is fetched from elsewhere: what lies on another server is a link.
-export function media(medium, held) {
-  const url = typeof medium.url === "string" ? medium.url : "";
-  const kept = REFERENCE.exec(url);
-  const kind = kept?.[2] ?? /^data:([\w.+-]+\/[\w.+-]+)/.exec(url)?.[1] ?? medium.type;
-  const bytes = medium.size ?? (kept ? Number(kept[3]) : null);
-  const label = `${kind}${bytes == null ? "" : `, ${size(bytes)}`}`;
-  const source = kept ? held.attachment?.(kept[1], kept[2]) : url.startsWith("data:") ? url : null;
-  if (source && kind.startsWith("image/")) return h("figure", {}, h("img", { src: source, alt: label, loading: "lazy" }), h("figcaption", {}, label));
-  if (source && kind.startsWith("audio/")) return h("figure", {}, h("audio", { src: source, controls: true }), h("figcaption", {}, label));
-  if (source && kind.startsWith("video/")) return h("figure", {}, h("video", { src: source, controls: true }), h("figcaption", {}, label));
-  if (source) return h("figure", {}, h("a", { href: source, download: true }, label));
-  const link = /^https?:\/\//.test(url) && h("a", { href: url, target: "_blank", rel: "noreferrer noopener" }, url);
-  return h("figure", {}, h("figcaption", {}, label, " ", link || h("code", {}, url.slice(0, 100))));
+/**
+ * Nothing is fetched from elsewhere: what lies on another server is a link.
+ *
+ * @param {Medium} given
+ * @param {Loader} loader
+ */
+function medium(given, loader) {
+  const url = typeof given.url === "string" ? given.url : "";
+  const [, sha256, storedType = "", storedSize] = REFERENCE.exec(url) ?? [];
+  const type = storedType || DATA.exec(url)?.[1] || plain(given.type);
+  const bytes = given.size ?? (sha256 ? Number(storedSize) : null);
+  const label = bytes === null ? type : `${type}, ${size(bytes)}`;
+  const source = sha256 ? loader.attachment?.(sha256, storedType) : url.startsWith("data:") && url;
+  if (source) return h("figure", {}, ...player(type, source, label));
+  const link =
+    /^https?:\/\//.test(url) &&
+    h("a", { href: url, target: "_blank", rel: "noreferrer noopener" }, url);
+  return h(
+    "figure",
+    {},
+    h("figcaption", {}, label, " ", link || h("code", {}, url.slice(0, ADDRESS))),
+  );
+}
+
+/**
+ * @param {string} type
+ * @param {string} source
+ * @param {string} label
+ */
+function player(type, source, label) {
+  const caption = h("figcaption", {}, label);
+  if (type.startsWith("image/"))
+    return [h("img", { src: source, alt: label, loading: "lazy" }), caption];
+  if (type.startsWith("audio/")) return [h("audio", { src: source, controls: true }), caption];
+  if (type.startsWith("video/")) return [h("video", { src: source, controls: true }), caption];
+  return [h("a", { href: source, download: true }, label)];
 }

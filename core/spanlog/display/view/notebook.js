@@ -2,64 +2,128 @@
 import { duration, h, number } from "./dom.js";
 import { TraceView } from "./trace.js";
 
+/** @import { Page, Source, Span } from "./types.js" */
+
+const HEIGHT = { least: 340, span: 8, most: 560 }; // pixels of the view, by the number of spans
+const NARROW = { width: 700, more: 120 }; // pixels: below this width the details are under the tree
+
 class NotebookView extends HTMLElement {
-  // `element` is the name of the element that shows one trace.
+  tabs = h("nav", { class: "tabs", role: "tablist", "aria-label": "Traces of this cell" });
+  selected = 0;
+  /** @type {Source[]} */
+  sources = [];
+  /** @type {TraceView | null} */
+  view = null;
+
+  /**
+   * @param {Page[]} pages
+   * @param {string} element The name of the element that shows one trace.
+   */
   show(pages, element) {
     const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [TraceView.sheet];
-    this.view = h(element, { class: "in-notebook" });
-    this.tabs = h("nav", { class: "tabs", role: "tablist", "aria-label": "Traces of this cell" });
-    this.sources = pages.map(embedded);
-    const tab = ({ trace }, n) =>
-      h("button", { role: "tab", class: trace.state, title: trace.name, onclick: () => this.choose(n) }, h("i"), h("b", {}, trace.name), trace.took === null ? "" : duration(trace.took));
+    this.view = make(element, TraceView);
+    this.view.className = "in-notebook";
+    this.sources = pages.map(sourceOf);
     if (pages.length > 1) {
-      this.tabs.append(...this.sources.map(tab));
-      this.tabs.addEventListener("keydown", (event) => {
-        const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-        if (!step) return;
-        this.choose(Math.min(Math.max(this.chosen + step, 0), pages.length - 1));
-        this.tabs.children[this.chosen].focus();
-        event.preventDefault();
-        event.stopPropagation();
-      });
+      this.tabs.append(...this.sources.map((source, n) => this.tab(source, n)));
+      this.tabs.addEventListener("keydown", (event) => this.pressed(event));
       root.append(this.tabs);
     }
     root.append(this.view);
-    this.choose(0);
+    this.select(0);
   }
 
-  choose(n) {
-    this.chosen = n;
-    [...this.tabs.children].forEach((tab, at) => {
+  /**
+   * @param {Source} source
+   * @param {number} n
+   */
+  tab({ trace }, n) {
+    return h(
+      "button",
+      { role: "tab", class: trace.state, title: trace.name, onclick: () => this.select(n) },
+      h("i"),
+      h("b", {}, trace.name),
+      trace.took !== null && duration(trace.took),
+    );
+  }
+
+  /** @param {KeyboardEvent} event */
+  pressed(event) {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step) return;
+    this.select(Math.min(Math.max(this.selected + step, 0), this.sources.length - 1));
+    /** @type {HTMLElement} */ (this.tabs.children[this.selected]).focus();
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  /** @param {number} n */
+  select(n) {
+    this.selected = n;
+    for (const [at, tab] of this.tabs.querySelectorAll("button").entries()) {
       tab.setAttribute("aria-selected", String(at === n));
       tab.tabIndex = at === n ? 0 : -1;
-    });
-    const { spans } = this.sources[n].trace;
-    this.view.style.height = `${Math.min(340 + spans.length * 8, 560) + (this.clientWidth < 700 ? 120 : 0)}px`;
-    this.view.show(this.sources[n]);
+    }
+    const source = this.sources[n];
+    if (!this.view || !source) return;
+    const wide = Math.min(HEIGHT.least + source.trace.spans.length * HEIGHT.span, HEIGHT.most);
+    const height = wide + (this.clientWidth < NARROW.width ? NARROW.more : 0);
+    this.view.style.height = `${height}px`;
+    this.view.show(source);
   }
 }
 
-function embedded(page) {
+/**
+ * Make an element whose name is known only here, by its version.
+ *
+ * @template {HTMLElement} Class
+ * @param {string} name
+ * @param {new () => Class} _class
+ */
+const make = (name, _class) => /** @type {Class} */ (document.createElement(name));
+
+/**
+ * @param {Page} page
+ * @returns {Source}
+ */
+function sourceOf(page) {
   return {
     trace: page.trace,
-    span: async (id) => page.spans[id],
+    span: async (id) => page.spans[id] ?? {},
     attachment: (sha256) => page.attachments[sha256] ?? null,
     find: async (text) => {
-      const wanted = JSON.stringify(text).slice(1, -1).toLowerCase();
-      const holds = (span) => `${span.name}\n${span.type}\n${span.error}`.toLowerCase().includes(text.toLowerCase()) || JSON.stringify(page.spans[span.id]).toLowerCase().includes(wanted);
+      const outside = text.toLowerCase();
+      const inside = JSON.stringify(text).slice(1, -1).toLowerCase();
+      /** @param {Span} span */
+      const holds = ({ id, name, type, error }) =>
+        `${name}\n${type}\n${error}`.toLowerCase().includes(outside) ||
+        JSON.stringify(page.spans[id]).toLowerCase().includes(inside);
       return page.trace.spans.filter(holds).map((span) => span.id);
     },
   };
 }
 
-// Is the page around an element dark? Its text tells: every notebook sets that colour.
+/**
+ * Is the page around an element dark? Its text tells: every notebook sets that colour.
+ *
+ * @param {Element} element
+ */
 function scheme(element) {
-  const [r, g, b] = getComputedStyle(element).color.match(/[\d.]+/g).map(Number);
-  return 0.3 * r + 0.6 * g + 0.1 * b > 128 ? "dark" : "light";
+  const [red = 0, green = 0, blue = 0] =
+    getComputedStyle(element)
+      .color.match(/[\d.]+/g)
+      ?.map(Number) ?? [];
+  return 0.3 * red + 0.6 * green + 0.1 * blue > 128 ? "dark" : "light";
 }
 
-// Put the view in place of the static tree. `version` keeps apart the elements of several versions.
+/**
+ * Put the view in place of the static tree.
+ *
+ * @param {string} key Of the cell's output.
+ * @param {string} version Keeps apart the elements of several versions.
+ * @param {string} css
+ */
 export function mount(key, version, css) {
   const [one, all] = [`spanlog-trace-${version}`, `spanlog-traces-${version}`];
   if (!customElements.get(all)) {
@@ -70,16 +134,21 @@ export function mount(key, version, css) {
   for (const box of document.querySelectorAll(`[data-spanlog="${key}"]`)) {
     const data = box.querySelector('script[type="application/json"]');
     if (!data || box.querySelector(all)) continue;
-    const view = h(all, { "data-lm-suppress-shortcuts": "true" }); // or JupyterLab takes the keys
+    const view = make(all, NotebookView);
+    view.setAttribute("data-lm-suppress-shortcuts", "true"); // or JupyterLab takes the keys
     box.querySelector(".spanlog-static")?.remove();
     box.prepend(view);
-    const settle = () => (view.style.colorScheme = scheme(box.parentElement));
+    const settle = () => {
+      view.style.colorScheme = scheme(box.parentElement ?? box);
+    };
     settle();
     const watcher = new MutationObserver(settle);
-    for (const element of [document.documentElement, document.body]) watcher.observe(element, { attributes: true });
+    for (const element of [document.documentElement, document.body])
+      watcher.observe(element, { attributes: true });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", settle);
+    /** @type {{ pages: Page[], more: number }} */
     const { pages, more } = JSON.parse(data.textContent);
     view.show(pages, one);
-    if (more) view.shadowRoot.append(h("p", { class: "cut" }, `and ${number(more)} more traces`));
+    if (more) view.shadowRoot?.append(h("p", { class: "cut" }, `and ${number(more)} more traces`));
   }
 }

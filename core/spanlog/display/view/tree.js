@@ -1,64 +1,108 @@
 // The spans of a trace as a tree with a waterfall. Only the rows in sight are drawn.
 import { duration, h, icon, tokens, tokensShort } from "./dom.js";
 
+/** @import { Span, Trace } from "./types.js" */
+
 const ROW = 26; // pixels, as in trace.css
-const INDENT = 14;
+const INDENT = 14; // pixels
 const DEEPEST = 16; // deeper spans are not indented further
 const AROUND = 12; // rows that are drawn above and below those in sight
 
-// At most five round times from nothing to a length.
+/**
+ * Return at most five round times from nothing to a length.
+ *
+ * @param {number} length In nanoseconds, as the times.
+ */
 function ticks(length) {
   const power = 10 ** Math.floor(Math.log10(length / 4));
-  const step = [1, 2, 5, 10].map((n) => n * power).find((each) => each >= length / 4.4);
-  const out = [];
-  for (let at = 0; at < length * 0.87; at += step) out.push(at);
-  return out;
+  const steps = [1, 2, 5, 10].map((n) => n * power);
+  const step = steps.find((each) => each >= length / 4.4) ?? length;
+  const times = [];
+  for (let at = 0; at < length * 0.87; at += step) times.push(at);
+  return times;
 }
 
 export class Tree {
-  // `select(index)` is called when a span is chosen.
-  constructor(select) {
-    this.onselect = select;
-    this.spans = [];
-    this.closed = new Set();
-    this.found = null;
-    this.selected = -1;
+  /** @type {Span[]} */
+  spans = [];
+  /** @type {number[]} By span: its parent's index, or -1. */
+  parents = [];
+  /** @type {number[]} By span: the index where what is below it ends. */
+  ends = [];
+  /** @type {Set<string>} The ids of the spans that are folded. */
+  closed = new Set();
+  /** @type {Set<string> | null} The ids of the spans that were searched for, if any were. */
+  hits = null;
+  selected = -1;
+  /** @type {number[]} The indexes of the spans that have a row. */
+  visible = [];
+  /** @type {Map<number, number>} By index: its row. */
+  rowOf = new Map();
+  /** Nanoseconds that the waterfall is wide. */
+  length = 1;
+  /** What is told in place of a duration. */
+  unended = "";
+
+  /** @param {(index: number) => void} onselect Is called when a span is selected. */
+  constructor(onselect) {
+    this.onselect = onselect;
     this.field = h("div", { class: "field" });
     this.scale = h("div", { class: "scale", "aria-hidden": "true" });
-    this.rows = h("div", { class: "rows", role: "tree", tabindex: "0", "aria-label": "Spans" }, this.field);
+    this.rows = h(
+      "div",
+      { class: "rows", role: "tree", tabindex: "0", "aria-label": "Spans" },
+      this.field,
+    );
     this.rows.addEventListener("scroll", () => requestAnimationFrame(() => this.draw()));
     this.rows.addEventListener("click", (event) => this.clicked(event));
     this.rows.addEventListener("keydown", (event) => this.pressed(event));
     new ResizeObserver(() => this.draw()).observe(this.rows);
   }
 
-  // Show spans; those that were known stay open, closed and selected.
+  /**
+   * Show spans; those that were there before stay open, closed and selected.
+   *
+   * @param {Trace} trace
+   */
   show(trace) {
-    const before = this.spans[this.selected]?.id;
-    const known = new Set(this.spans.map((span) => span.id));
-    this.trace = trace;
+    const selected = this.spans[this.selected]?.id;
+    const before = new Set(this.spans.map((span) => span.id));
     this.spans = trace.spans;
-    this.ends = this.spans.map(() => this.spans.length); // where what is below a span ends
+    this.nest();
+    for (const span of this.spans)
+      if (span.doubled && !before.has(span.id)) this.closed.add(span.id);
+    const latest = this.spans.reduce((last, span) => Math.max(last, span.end ?? span.start), 1);
+    const elapsed = trace.state === "IN_PROGRESS" ? (Date.now() - trace.begin) * 1e6 : 0;
+    this.length = Math.max(latest, trace.took ?? 0, elapsed);
+    this.unended = trace.state === "INTERRUPTED" ? "interrupted" : "running";
+    const part = (/** @type {number} */ ns) => `${(ns / this.length) * 100}%`;
+    this.scale.replaceChildren(
+      ...ticks(this.length).map((ns) =>
+        h("span", { style: { left: part(ns) } }, ns ? duration(ns) : "0"),
+      ),
+    );
+    this.selected = selected ? this.spans.findIndex((span) => span.id === selected) : -1;
+    this.layOut();
+  }
+
+  // Find parents and ends by the depths.
+  nest() {
+    this.ends = this.spans.map(() => this.spans.length);
+    /** @type {number[]} */
     const above = [];
     this.parents = this.spans.map((span, index) => {
-      while (above.length > span.depth) this.ends[above.pop()] = index;
+      for (const ended of above.splice(span.depth)) this.ends[ended] = index;
       const parent = above.at(-1) ?? -1;
       above.push(index);
       return parent;
     });
-    for (const span of this.spans) if (span.doubled && !known.has(span.id)) this.closed.add(span.id);
-    const latest = this.spans.reduce((last, span) => Math.max(last, span.end ?? span.start), 1);
-    this.length = Math.max(latest, trace.took ?? 0, trace.state === "IN_PROGRESS" ? (Date.now() - trace.begin) * 1e6 : 0);
-    this.scale.replaceChildren(...ticks(this.length).map((ns) => h("span", { style: { left: `${(ns / this.length) * 100}%` } }, ns ? duration(ns) : "0")));
-    this.selected = before ? this.spans.findIndex((span) => span.id === before) : -1;
-    this.layOut();
   }
 
   // Make room for another trace.
   forget() {
     this.closed.clear();
     this.spans = [];
-    this.found = null;
+    this.hits = null;
     this.selected = -1;
     this.rows.scrollTop = 0;
   }
@@ -69,28 +113,45 @@ export class Tree {
       this.visible.push(index);
       index = this.closed.has(this.spans[index].id) ? this.ends[index] : index + 1;
     }
-    this.place = new Map(this.visible.map((index, row) => [index, row]));
+    this.rowOf = new Map(this.visible.map((index, row) => [index, row]));
     this.field.style.height = `${this.visible.length * ROW}px`;
     this.draw();
   }
 
   draw() {
-    if (!this.visible) return;
     const first = Math.max(Math.floor(this.rows.scrollTop / ROW) - AROUND, 0);
-    const last = Math.min(first + Math.ceil(this.rows.clientHeight / ROW) + 2 * AROUND, this.visible.length);
+    const last = Math.min(
+      first + Math.ceil(this.rows.clientHeight / ROW) + 2 * AROUND,
+      this.visible.length,
+    );
     this.put(this.visible.slice(first, last).map((index, n) => this.row(index, first + n)));
-    if (this.selected >= 0) this.rows.setAttribute("aria-activedescendant", `span-${this.selected}`);
+    if (this.selected >= 0)
+      this.rows.setAttribute("aria-activedescendant", `span-${this.selected}`);
   }
 
-  // Have these rows and no others. One that is there stays: a click on it may have begun.
-  put(made) {
-    const there = new Map([...this.field.children].map((row) => [row.id, row]));
-    const rows = made.map((row) => (there.get(row.id)?.isEqualNode(row) ? there.get(row.id) : row));
+  /**
+   * Have these rows and no others. An equal one stays: a click on it may have begun.
+   *
+   * @param {Element[]} drawn
+   */
+  put(drawn) {
+    const before = new Map([...this.field.children].map((row) => [row.id, row]));
+    const rows = drawn.map((row) => {
+      const same = before.get(row.id);
+      return same?.isEqualNode(row) ? same : row;
+    });
     const stay = new Set(rows);
-    for (const row of there.values()) if (!stay.has(row)) row.remove();
-    rows.forEach((row, n) => row === this.field.children[n] || this.field.insertBefore(row, this.field.children[n] ?? null));
+    for (const row of before.values()) if (!stay.has(row)) row.remove();
+    for (const [n, row] of rows.entries()) {
+      const next = this.field.children[n] ?? null;
+      if (row !== next) this.field.insertBefore(row, next);
+    }
   }
 
+  /**
+   * @param {number} index Of a span.
+   * @param {number} place Of the row.
+   */
   row(index, place) {
     const span = this.spans[index];
     const inner = this.ends[index] - index - 1;
@@ -98,11 +159,10 @@ export class Tree {
     const classes = ["row", span.family];
     if (span.error) classes.push("failed");
     if (span.end === null) classes.push("open");
-    if (this.found && !this.found.has(span.id)) classes.push("dim");
-    if (this.found?.has(span.id)) classes.push("found");
+    if (this.hits) classes.push(this.hits.has(span.id) ? "found" : "dim");
     const end = span.end ?? this.length;
-    const part = (ns) => `${Math.min(Math.max((ns / this.length) * 100, 0), 100).toFixed(3)}%`;
-    const unended = this.trace.state === "INTERRUPTED" ? "interrupted" : "running";
+    const part = (/** @type {number} */ ns) =>
+      `${Math.min(Math.max((ns / this.length) * 100, 0), 100).toFixed(3)}%`;
     return h(
       "div",
       {
@@ -122,63 +182,93 @@ export class Tree {
         h("i", { class: inner ? "fold" : "fold none" }),
         icon(span.error ? "error" : span.type || "UNKNOWN"),
         h("b", {}, span.name),
-        closed && h("small", { class: "count" }, span.doubled ? `+${inner} layer${inner > 1 ? "s" : ""}` : `+${inner}`),
+        closed &&
+          h(
+            "small",
+            { class: "count" },
+            span.doubled ? `+${inner} layer${inner > 1 ? "s" : ""}` : `+${inner}`,
+          ),
         span.orphan && h("small", { class: "orphan" }, "parent missing"),
         span.note && h("span", { class: "note" }, span.note),
         span.error && h("span", { class: "why" }, span.error),
       ),
       h("span", { class: "tokens", title: tokens(span.usage) }, tokensShort(span.usage)),
-      h("span", { class: "took" }, span.end === null ? unended : duration(span.end - span.start)),
-      h("span", { class: "bar" }, h("i", { style: { left: part(span.start), width: part(end - span.start) } })),
+      h(
+        "span",
+        { class: "took" },
+        span.end === null ? this.unended : duration(span.end - span.start),
+      ),
+      h(
+        "span",
+        { class: "bar" },
+        h("i", { style: { left: part(span.start), width: part(end - span.start) } }),
+      ),
     );
   }
 
-  select(index, { focus = false } = {}) {
+  /** @param {number} index */
+  select(index) {
     if (index < 0 || index >= this.spans.length) return;
-    for (let above = this.parents[index]; above >= 0; above = this.parents[above]) this.closed.delete(this.spans[above].id);
+    for (let above = this.parents[index]; above >= 0; above = this.parents[above])
+      this.closed.delete(this.spans[above].id);
     this.selected = index;
     this.layOut();
-    const top = this.place.get(index) * ROW;
+    const top = (this.rowOf.get(index) ?? 0) * ROW;
     const { scrollTop, clientHeight } = this.rows;
     if (top < scrollTop) this.rows.scrollTop = top;
     else if (top + ROW > scrollTop + clientHeight) this.rows.scrollTop = top + ROW - clientHeight;
-    if (focus) this.rows.focus({ preventScroll: true });
     this.onselect(index);
   }
 
+  /**
+   * @param {number} index
+   * @param {boolean} closed
+   */
   fold(index, closed) {
     if (this.ends[index] === index + 1) return;
-    this.closed[closed ? "add" : "delete"](this.spans[index].id);
+    const { id } = this.spans[index];
+    if (closed) this.closed.add(id);
+    else this.closed.delete(id);
     this.layOut();
   }
 
+  /** @param {boolean} closed */
   foldAll(closed) {
-    this.closed = new Set(closed ? this.spans.filter((_, n) => this.parents[n] >= 0).map((span) => span.id) : []);
+    this.closed = new Set(
+      closed ? this.spans.filter((_, n) => this.parents[n] >= 0).map((span) => span.id) : [],
+    );
     this.layOut();
   }
 
-  // Mark the spans that were looked for; null for none.
+  /** @param {Set<string> | null} ids Of the spans that were searched for. */
   mark(ids) {
-    this.found = ids;
+    this.hits = ids;
     this.draw();
   }
 
+  /** @param {MouseEvent} event */
   clicked(event) {
-    const row = event.target.closest(".row");
+    const clicked = /** @type {Element} */ (event.target);
+    const row = clicked.closest(".row");
     if (!row) return;
-    const index = Number(row.dataset.index);
-    if (event.target.closest(".fold:not(.none)")) this.fold(index, !this.closed.has(this.spans[index].id));
+    const index = Number(row.getAttribute("data-index"));
+    if (clicked.closest(".fold:not(.none)"))
+      this.fold(index, !this.closed.has(this.spans[index].id));
     else this.select(index);
   }
 
+  /** @param {KeyboardEvent} event */
   pressed(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const row = this.place?.get(this.selected) ?? -1;
+    const row = this.rowOf.get(this.selected) ?? -1;
     const page = Math.max(Math.floor(this.rows.clientHeight / ROW) - 1, 1);
-    const go = (to) => this.select(this.visible[Math.min(Math.max(to, 0), this.visible.length - 1)]);
+    const go = (/** @type {number} */ to) =>
+      this.select(this.visible[Math.min(Math.max(to, 0), this.visible.length - 1)]);
     const span = this.spans[this.selected];
-    const closed = span && this.closed.has(span.id);
-    const inner = span && this.ends[this.selected] > this.selected + 1;
+    if (!span) return;
+    const closed = this.closed.has(span.id);
+    const inner = this.ends[this.selected] > this.selected + 1;
+    /** @type {Record<string, () => void>} */
     const keys = {
       ArrowDown: () => go(row + 1),
       j: () => go(row + 1),
@@ -188,12 +278,18 @@ export class Tree {
       PageUp: () => go(row - page),
       Home: () => go(0),
       End: () => go(this.visible.length - 1),
-      ArrowRight: () => (inner && closed ? this.fold(this.selected, false) : inner && go(row + 1)),
-      ArrowLeft: () => (inner && !closed ? this.fold(this.selected, true) : this.select(this.parents[this.selected])),
+      ArrowRight: () => {
+        if (inner && closed) this.fold(this.selected, false);
+        else if (inner) go(row + 1);
+      },
+      ArrowLeft: () => {
+        if (inner && !closed) this.fold(this.selected, true);
+        else this.select(this.parents[this.selected]);
+      },
       " ": () => this.fold(this.selected, !closed),
     };
     const act = keys[event.key];
-    if (!act || !this.spans.length) return;
+    if (!act) return;
     act();
     event.preventDefault();
     event.stopPropagation();

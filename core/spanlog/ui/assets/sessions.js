@@ -1,73 +1,129 @@
 // Conversations: the traces that share a session id.
 import { duration, h, moment, number } from "/view/dom.js";
+import { TraceView } from "/view/trace.js";
 import { value } from "/view/values.js";
 import { Choice, get, go } from "./api.js";
 import { Paged } from "./paged.js";
 
-const tokensOf = (traces) => traces.reduce((sum, trace) => sum + (trace.usage?.total_tokens ?? 0), 0);
+/**
+ * @import { Json } from "/view/types.js"
+ * @import { Session, TraceRow, Turn } from "./types.js"
+ */
+
+/** @param {TraceRow[]} traces */
+const tokensOf = (traces) =>
+  traces.reduce((sum, trace) => sum + (trace.usage?.total_tokens ?? 0), 0);
+
+/** @param {(string | false | null)[]} figures */
+const inLine = (figures) => figures.filter(Boolean).join("  ·  ");
 
 export class SessionsPage {
-  constructor(asked) {
-    this.choice = new Choice(asked, "/sessions", () => this.paged.again(), { status: false });
+  /** @param {URLSearchParams} query */
+  constructor(query) {
+    this.choice = new Choice(query, "/sessions", () => this.paged.again(), { status: false });
+    /** @type {Paged<Session>} */
     this.paged = new Paged({
       ask: (token) => this.choice.get("sessions", { token }),
-      row: (session) => this.row(session),
+      row: drawSession,
       box: h("div", { class: "sessions" }),
-      none: "No session here. spanlog.update_current_trace(session_id=…) names the conversation that a trace belongs to.",
+      none:
+        "No session here. spanlog.update_current_trace(session_id=…) names the conversation " +
+        "that a trace belongs to.",
     });
-    this.element = h("div", { class: "page" }, this.choice.element, this.paged.box, this.paged.after);
+    this.element = h(
+      "div",
+      { class: "page" },
+      this.choice.element,
+      this.paged.box,
+      this.paged.after,
+    );
   }
 
   refresh() {
     return this.paged.refresh();
   }
+}
 
-  row({ id, traces }) {
-    const last = traces.at(-1);
-    const failed = traces.filter((trace) => trace.state === "ERROR").length;
-    const tokens = tokensOf(traces);
-    return h(
-      "a",
-      { class: "session", href: go("/session", { id }) },
-      h("b", {}, id),
-      h("span", {}, [`${number(traces.length)} trace${traces.length === 1 ? "" : "s"}`, tokens && `${number(tokens)} tokens`, failed && `${number(failed)} failed`, moment(last.time)].filter(Boolean).join("  ·  ")),
-      h("p", {}, last.request ?? ""),
-    );
-  }
+/** @param {Session} session */
+function drawSession({ id, traces }) {
+  const last = traces.at(-1);
+  const failed = traces.filter((trace) => trace.state === "ERROR").length;
+  const tokens = tokensOf(traces);
+  const figures = [
+    `${number(traces.length)} trace${traces.length === 1 ? "" : "s"}`,
+    tokens > 0 && `${number(tokens)} tokens`,
+    failed > 0 && `${number(failed)} failed`,
+    last ? moment(last.time) : null,
+  ];
+  return h(
+    "a",
+    { class: "session", href: go("/session", { id }) },
+    h("b", {}, id),
+    h("span", {}, inLine(figures)),
+    h("p", {}, last?.request),
+  );
 }
 
 export class SessionPage {
-  constructor(asked) {
-    this.id = asked.get("id") ?? "";
+  /** The traces that are shown, as JSON. */
+  shown = "";
+
+  /** @param {URLSearchParams} query */
+  constructor(query) {
+    this.id = query.get("id") ?? "";
     this.talk = h("div", { class: "talk" });
     this.element = h("div", { class: "page" }, h("h2", {}, this.id), this.talk);
   }
 
   async refresh() {
+    /** @type {Turn[]} */
     const traces = await get("session", { id: this.id });
     const shown = JSON.stringify(traces);
     if (shown === this.shown) return;
     this.shown = shown;
-    const said = (data, side) => {
-      // A frame of its own, with the style of the view.
-      const box = h("div", { class: `turn ${side}` });
-      const root = box.attachShadow({ mode: "open" });
-      root.adoptedStyleSheets = [customElements.get("spanlog-trace").sheet];
-      root.append(value(only(data), {}, []));
-      return box;
-    };
-    this.talk.replaceChildren(
-      ...traces.flatMap((trace) => [
-        h("a", { class: "of", href: `#/trace/${trace.id}` }, h("b", {}, trace.name), h("span", { class: trace.state }, [moment(trace.time), trace.took === null ? "" : duration(trace.took * 1e6), trace.usage && `${number(trace.usage.total_tokens)} tokens`, trace.state === "ERROR" && "failed"].filter(Boolean).join("  ·  "))),
-        said(trace.inputs, "asked"),
-        ...(trace.outputs === null ? [] : [said(trace.outputs, "answered")]),
-      ]),
-    );
+    this.talk.replaceChildren(...traces.flatMap(drawTurn));
   }
 }
 
-// The one text that went in, where there is one.
-function only(data) {
-  const values = data && typeof data === "object" && !Array.isArray(data) ? Object.values(data) : [];
+/** @param {Turn} trace */
+function drawTurn(trace) {
+  const figures = [
+    moment(trace.time),
+    trace.took !== null && duration(trace.took * 1e6),
+    trace.usage && `${number(trace.usage.total_tokens ?? 0)} tokens`,
+    trace.state === "ERROR" && "failed",
+  ];
+  const link = h(
+    "a",
+    { class: "of", href: go(`/trace/${trace.id}`) },
+    h("b", {}, trace.name),
+    h("span", { class: trace.state }, inLine(figures)),
+  );
+  const outputs = trace.outputs === null ? [] : [drawSide(trace.outputs, "answered")];
+  return [link, drawSide(trace.inputs, "asked"), ...outputs];
+}
+
+/**
+ * Draw data in a frame of its own, with the style of the view.
+ *
+ * @param {Json} data
+ * @param {"asked" | "answered"} side
+ */
+function drawSide(data, side) {
+  const box = h("div", { class: `turn ${side}` });
+  const root = box.attachShadow({ mode: "open" });
+  root.adoptedStyleSheets = [TraceView.sheet];
+  root.append(value(onlyText(data), {}, []));
+  return box;
+}
+
+/**
+ * Return the one text that went in, where there is one; else all that did.
+ *
+ * @param {Json} data
+ */
+function onlyText(data) {
+  const values =
+    data && typeof data === "object" && !Array.isArray(data) ? Object.values(data) : [];
   return values.length === 1 && typeof values[0] === "string" ? values[0] : data;
 }

@@ -1,9 +1,17 @@
 // The page of one trace, and of two beside each other.
-import { duration, h, icon, money, number } from "/view/dom.js";
+import { duration, h, money, number } from "/view/dom.js";
 import { get, stay } from "./api.js";
 import { Feedback } from "./feedback.js";
 
-function source(trace) {
+/** @import { Source, Trace } from "/view/types.js" */
+
+const EVERY = 5; // an ended trace may still be judged or tagged: it is read again less often
+
+/**
+ * @param {Trace} trace
+ * @returns {Source}
+ */
+function sourceOf(trace) {
   const path = `traces/${trace.id}`;
   return {
     trace,
@@ -15,83 +23,153 @@ function source(trace) {
 }
 
 export class TracePage {
-  constructor(asked, id) {
+  /** @type {Trace | null} */
+  trace = null;
+  /** The trace that is shown, as JSON. */
+  shown = "";
+  /** Whether it has ended. */
+  ended = false;
+  /** How often there may have been something new since it ended. */
+  looks = 1;
+
+  /**
+   * @param {URLSearchParams} query
+   * @param {string} id
+   */
+  constructor(query, id) {
     this.id = id;
-    this.select = asked.get("span");
+    this.selected = query.get("span");
     this.view = h("spanlog-trace");
     this.feedback = new Feedback(id, () => this.again());
     this.view.addEventListener("span", ({ detail }) => {
       stay(`/trace/${id}`, { span: detail });
-      this.feedback.select(this.trace.spans.find((span) => span.id === detail));
+      const span = this.trace?.spans.find((each) => each.id === detail);
+      if (span) this.feedback.select(span);
     });
     this.element = h("div", { class: "page whole" }, this.view, this.feedback.element);
   }
 
   async refresh() {
-    if (this.done && this.idle++ % 5) return; // an ended trace may still be judged or tagged
+    if (this.ended && this.looks++ % EVERY) return;
+    /** @type {Trace} */
     const trace = await get(`traces/${this.id}`);
-    this.done = trace.state !== "IN_PROGRESS";
-    this.idle ??= 1;
+    this.ended = trace.state !== "IN_PROGRESS";
     const shown = JSON.stringify(trace);
-    if (shown === this.shown && this.done) return;
+    if (shown === this.shown && this.ended) return;
     this.shown = shown;
     this.trace = trace;
     document.title = `${trace.name} · spanlog`;
-    this.view.show(source(trace), { select: this.select });
+    this.view.show(sourceOf(trace), { select: this.selected });
     this.feedback.show(trace.assessments);
   }
 
   again() {
-    this.done = false;
+    this.ended = false;
     return this.refresh();
   }
 }
 
+/**
+ * @typedef {object} Figure
+ * @property {string} title
+ * @property {(trace: Trace) => number | null} of
+ * @property {(figure: number) => string} words
+ */
+
+/** @type {Figure[]} */
+const FIGURES = [
+  { title: "Duration", of: (trace) => trace.took, words: duration },
+  { title: "Spans", of: (trace) => trace.spans.length, words: number },
+  {
+    title: "Errors",
+    of: (trace) => trace.spans.filter((span) => span.error).length,
+    words: number,
+  },
+  { title: "Input tokens", of: (trace) => trace.usage?.input_tokens ?? 0, words: number },
+  { title: "Output tokens", of: (trace) => trace.usage?.output_tokens ?? 0, words: number },
+  { title: "Cost", of: (trace) => trace.cost, words: money },
+];
+
+/** @type {(one: number | null, two: number | null) => string} */
+function change(one, two) {
+  if (!one || two === null) return "";
+  return `${two >= one ? "+" : ""}${(((two - one) / one) * 100).toFixed(0)} %`;
+}
+
+/**
+ * @param {string} title
+ * @param {string[]} figures
+ */
+function figuresRow(title, figures) {
+  const cells = figures.map((figure) => h("td", {}, figure));
+  return h("tr", {}, h("th", {}, title), cells);
+}
+
 export class ComparePage {
-  constructor(_asked, ...ids) {
+  /** @type {Trace[]} */
+  traces = [];
+  /** Whether a span is being selected here, and not by the reader. */
+  following = false;
+
+  /**
+   * @param {URLSearchParams} _query
+   * @param {string[]} ids
+   */
+  constructor(_query, ...ids) {
     this.ids = ids;
     this.views = ids.map(() => h("spanlog-trace"));
     this.figures = h("table", { class: "figures" });
-    this.element = h("div", { class: "page whole" }, this.figures, h("div", { class: "two" }, this.views));
-    // What is chosen on one side is looked for on the other: the same name, as often before.
-    this.views.forEach((view, n) => view.addEventListener("span", (event) => this.follow(n, event.detail)));
+    this.element = h(
+      "div",
+      { class: "page whole" },
+      this.figures,
+      h("div", { class: "two" }, this.views),
+    );
+    for (const [n, view] of this.views.entries())
+      view.addEventListener("span", (event) => this.follow(n, event.detail));
   }
 
   async refresh() {
-    if (this.traces) return;
+    if (this.traces.length) return;
     this.traces = await Promise.all(this.ids.map((id) => get(`traces/${id}`)));
     this.following = true;
-    this.views.forEach((view, n) => view.show(source(this.traces[n])));
+    for (const [n, view] of this.views.entries()) view.show(sourceOf(this.traces[n]));
     this.following = false;
-    const failed = (trace) => trace.spans.filter((span) => span.error).length;
-    const figures = [
-      ["Duration", (trace) => trace.took, duration],
-      ["Spans", (trace) => trace.spans.length, number],
-      ["Errors", failed, number],
-      ["Input tokens", (trace) => trace.usage?.input_tokens ?? 0, number],
-      ["Output tokens", (trace) => trace.usage?.output_tokens ?? 0, number],
-      ["Cost", (trace) => trace.cost, money],
-    ];
-    const change = ([, figure]) => {
-      const [one, two] = this.traces.map(figure);
-      return one && two != null ? `${two >= one ? "+" : ""}${(((two - one) / one) * 100).toFixed(0)} %` : "";
-    };
+    const [left, right] = this.traces;
+    const titles = FIGURES.map(({ title }) => h("th", {}, title));
+    const row = (/** @type {string} */ title, /** @type {Trace} */ trace) =>
+      figuresRow(
+        title,
+        FIGURES.map(({ of, words }) => {
+          const figure = of(trace);
+          return figure === null ? "–" : words(figure);
+        }),
+      );
+    const changes = FIGURES.map(({ of }) => change(of(left), of(right)));
     this.figures.replaceChildren(
-      h("tr", {}, h("th"), figures.map(([title]) => h("th", {}, title))),
-      ...this.traces.map((trace, n) => h("tr", {}, h("th", {}, ["left", "right"][n]), figures.map(([, figure, words]) => h("td", {}, figure(trace) == null ? "–" : words(figure(trace)))))),
-      h("tr", {}, h("th", {}, "change"), figures.map((each) => h("td", {}, change(each)))),
+      h("tr", {}, h("th"), titles),
+      row("left", left),
+      row("right", right),
+      figuresRow("change", changes),
     );
   }
 
+  /**
+   * What is selected on one side is looked for on the other: the same name, as often before.
+   *
+   * @param {number} n Of the side where it was selected.
+   * @param {string} id Of the span.
+   */
   follow(n, id) {
     if (this.following) return;
-    const spans = this.traces[n].spans;
-    const { name } = spans.find((span) => span.id === id);
-    const before = spans.filter((span) => span.name === name).findIndex((span) => span.id === id);
-    const other = this.traces[1 - n].spans.map((span, index) => [span, index]).filter(([span]) => span.name === name)[before];
-    if (!other) return;
+    const { spans } = this.traces[n];
+    const name = spans.find((span) => span.id === id)?.name;
+    const place = spans.filter((span) => span.name === name).findIndex((span) => span.id === id);
+    const others = [...this.traces[1 - n].spans.entries()].filter(([, span]) => span.name === name);
+    const index = others[place]?.[0];
+    if (index === undefined) return;
     this.following = true;
-    this.views[1 - n].tree.select(other[1]);
+    this.views[1 - n].tree.select(index);
     this.following = false;
   }
 }
