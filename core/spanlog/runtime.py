@@ -85,6 +85,7 @@ class Runtime:
 
     def remove_sink(self, sink: Sink) -> None:
         """Have a sink be handed nothing any more; what waits for it is written."""
+        self.flush(_SINK_WAIT)
         for outlet in [outlet for outlet in self.recorder.outlets if outlet.sink is sink]:
             self.recorder.outlets.remove(outlet)
             outlet.close(_SINK_WAIT)

@@ -12,15 +12,11 @@ from spanlog.store.rows import stored_span_row, stored_trace_row
 from spanlog.store.schema import assessments, spans, storable, trace_tags, traces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable
 
     import sqlalchemy as sa
 
     from spanlog.model.trace import Trace
-    from spanlog.store.filters import Filter, Order
-    from spanlog.store.sql import SqlStore
-
-_PAGE = 100
 
 
 @dataclass
@@ -87,34 +83,6 @@ class Bundle:
         for sha256, content in self.contents.items():
             if hashlib.sha256(content).hexdigest() != sha256:
                 raise ValueError(f"attachment {sha256} is not what its SHA-256 says")
-
-
-def bundles(
-    store: SqlStore,
-    experiment_ids: Sequence[str],
-    where: Filter,
-    order: Order,
-    max_results: int | None = None,
-) -> Iterator[Bundle]:
-    """Go through the traces that fit a filter, each with all that belongs to it.
-
-    However many there are, a page of them is in memory. Content comes with the first trace
-    that has it.
-    """
-    names = {experiment.experiment_id: experiment.name for experiment in store.experiments()}
-    left, token, come = max_results, None, set[str]()
-    while left is None or left > 0:
-        size = _PAGE if left is None else min(_PAGE, left)
-        page = store.search(experiment_ids, where, order, size, token)
-        links = store.attachments_of([trace.info.trace_id for trace in page])
-        for trace in page:
-            has = links.get(trace.info.trace_id, [])
-            contents = {sha256: store.attachment(sha256) for sha256 in has if sha256 not in come}
-            come.update(has)
-            yield Bundle(trace, names[trace.info.experiment_id], has, contents)
-        token, left = page.token, None if left is None else left - len(page)
-        if token is None:
-            return
 
 
 def _texts(what: str, *values: object) -> None:

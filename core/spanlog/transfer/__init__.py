@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from spanlog.api.search import experiments_or_current
 from spanlog.errors import Unavailable
 from spanlog.runtime import default
-from spanlog.store.bundles import bundles
+from spanlog.store.bundles import Bundle
 from spanlog.store.errors import StoreError
 from spanlog.store.filters import parse_filter, parse_order
 from spanlog.transfer import jsonl, parquet
@@ -27,7 +27,7 @@ from spanlog.transfer.room import together
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from spanlog.store.bundles import Bundle
+    from spanlog.store.filters import Filter, Order
     from spanlog.store.sql import SqlStore
 
     Write = Callable[[Path, Iterable[Bundle]], None]
@@ -56,6 +56,9 @@ class ImportResult(NamedTuple):
 
     imported: int
     skipped: int
+
+
+_PAGE = 100  # traces that are in memory together: a screenful of large ones is some megabytes
 
 
 def export_traces(
@@ -98,7 +101,7 @@ def export_traces(
 
     def counted() -> Iterator[Bundle]:
         nonlocal count
-        for bundle in bundles(runtime.store, ids, where, order, max_results):
+        for bundle in _bundles(runtime.store, ids, where, order, max_results):
             count += 1
             yield bundle
 
@@ -195,3 +198,31 @@ def _check(
         ) from error
     except ValueError as error:
         raise BrokenFileError(number, f"{path}, {numbered} {number}: {error}") from error
+
+
+def _bundles(
+    store: SqlStore,
+    experiment_ids: Sequence[str],
+    where: Filter,
+    order: Order,
+    max_results: int | None = None,
+) -> Iterator[Bundle]:
+    """Go through the traces that fit a filter, each with all that belongs to it.
+
+    However many there are, a page of them is in memory. Content comes with the first trace
+    that has it.
+    """
+    names = {experiment.experiment_id: experiment.name for experiment in store.experiments()}
+    left, token, come = max_results, None, set[str]()
+    while left is None or left > 0:
+        size = _PAGE if left is None else min(_PAGE, left)
+        page = store.search(experiment_ids, where, order, size, token)
+        links = store.attachments_of([trace.info.trace_id for trace in page])
+        for trace in page:
+            has = links.get(trace.info.trace_id, [])
+            contents = {sha256: store.attachment(sha256) for sha256 in has if sha256 not in come}
+            come.update(has)
+            yield Bundle(trace, names[trace.info.experiment_id], has, contents)
+        token, left = page.token, None if left is None else left - len(page)
+        if token is None:
+            return
