@@ -14,9 +14,7 @@ middle of any line here, in any thread. So it waits for no lock that such a line
 from __future__ import annotations
 
 import _thread
-import atexit
 import contextvars
-import os
 import sys
 import threading
 import time
@@ -27,7 +25,8 @@ from typing import TYPE_CHECKING
 
 from spanlog.config import Settings
 from spanlog.model.ids import NO_TRACE, new_trace_id
-from spanlog.record import context, sigterm, traces
+from spanlog.record import context, lifecycle, sigterm, traces
+from spanlog.record.bell import Bell
 from spanlog.record.outlet import Outlet
 from spanlog.record.sink import Sink, Unavailable
 from spanlog.record.stage import Stage
@@ -53,24 +52,7 @@ _ADMIT = 0.8  # the share of the queue beyond which no new trace begins
 _EXIT_WAIT = 10.0  # seconds that the end of the program may be held up
 _AWAY_WAIT = 0.5  # where the store is known to be away
 _FORK_WAIT = 1.0  # seconds that a fork may be
-_SIGTERM_WAIT = 2.0
 _RETRY = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between attempts while the store is away
-
-
-class _Bell:
-    """What a thread sleeps on. It may be rung anywhere, and rings on until it is heard."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-
-    def ring(self) -> None:
-        if self._lock.locked():
-            with suppress(RuntimeError):  # another thread was quicker
-                self._lock.release()
-
-    def wait(self, seconds: float | None = None) -> None:
-        self._lock.acquire(timeout=-1 if seconds is None else seconds)
 
 
 class _Mark:
@@ -117,7 +99,7 @@ class Recorder:
         self.last_trace_id: str | None = None
         self.local = threading.local()
         self._reset()
-        _recorders.append(self)
+        lifecycle.join(self)
 
     def _reset(self) -> None:
         self.dropped_spans = 0
@@ -129,7 +111,7 @@ class Recorder:
         self._left_out: deque[str] = deque(maxlen=_LEFT_OUT)
         self._open: dict[str, LiveSpan] = {}  # the open spans that were not written yet
         self._shown: list[weakref.ref[LiveSpan]] = []  # those that were
-        self._bell = _Bell()
+        self._bell = Bell()
         self._idle = True  # the writer waits for something to be queued
         self._asleep = True  # and for a span to open
         self._hurry = False  # somebody waits for the writer
@@ -276,7 +258,7 @@ class Recorder:
                 hear()
             contextvars.Context().run(self._start_thread)  # it belongs to no span
             self._begun = True
-            self._end_with_multiprocessing()
+            lifecycle.end_with_multiprocessing(self)
         except RuntimeError:  # the program is ending: `close` and `flush` write what is queued
             pass
         finally:
@@ -291,7 +273,7 @@ class Recorder:
         thread = threading.Thread(target=self._run, name="spanlog", daemon=True)
         thread.start()
         self._thread = thread  # not before: whoever forks waits for it, which must have begun
-        sigterm.handle_in_worker(_flush_all)
+        sigterm.handle_in_worker(lifecycle.flush_all)
 
     def prepare(self) -> None:
         """Import what the writer's thread needs, before there is one.
@@ -516,8 +498,7 @@ class Recorder:
 
     def forget(self) -> None:
         """Be no longer told of the end of the program and of forks."""
-        if self in _recorders:
-            _recorders.remove(self)
+        lifecycle.leave(self)
 
     def __reduce__(self) -> tuple[Callable[[], Recorder], tuple[()]]:
         """Be, in a copy or in another process, the default one there."""
@@ -553,21 +534,6 @@ class Recorder:
         self._reset()
         for outlet in self.outlets:
             outlet.begin_anew()
-
-    def _end_with_multiprocessing(self) -> None:
-        """Have all written at the end of a child of `multiprocessing`, which skips Python's own."""
-        process = sys.modules.get("multiprocessing.process")
-        util = sys.modules.get("multiprocessing.util")
-        if process is None or util is None or process.parent_process() is None:
-            return
-
-        def close() -> None:
-            for thread in threading.enumerate():  # as Python does later, where we cannot be
-                if not thread.daemon and thread is not threading.current_thread():
-                    thread.join()
-            self.close()
-
-        util.Finalize(None, close, exitpriority=-(2**31))
 
 
 def _are_greenlets() -> bool:
@@ -606,49 +572,10 @@ def _parts(
     return []
 
 
-_recorders: list[Recorder] = []
-
-
 def default_recorder() -> Recorder:
     """Return who records a trace that begins where nothing says who does."""
     assert isinstance(traces.default, Recorder)
     return traces.default
 
 
-def _flush_all() -> None:
-    for recorder in _recorders:
-        recorder.flush(_SIGTERM_WAIT)
-
-
-def _close_all() -> None:
-    for recorder in _recorders:
-        recorder.close()
-
-
-def _before_fork() -> None:
-    sigterm.before_fork()
-    for recorder in _recorders:
-        recorder.before_fork()
-
-
-def _after_fork_in_parent() -> None:
-    sigterm.after_fork_in_parent()
-    for recorder in _recorders:
-        recorder.after_fork_in_parent()
-
-
-def _after_fork_in_child() -> None:
-    for recorder in _recorders:
-        recorder.after_fork_in_child()
-    sigterm.after_fork_in_child()
-
-
 traces.default = Recorder()
-atexit.register(_close_all)
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )
