@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spanlog.cli.store import condition, filter_options, json_option, opened, store_option
+from spanlog.cli.store import (
+    condition,
+    filter_options,
+    json_option,
+    none_found,
+    opened,
+    store_option,
+)
 from spanlog.model import usage
 
 if TYPE_CHECKING:
@@ -45,14 +52,12 @@ def stats(
     p95 is the time that 95 of 100 took at most. Tokens are counted once, where one layer calls
     another. Ends with 1 if there are no traces.
     """
-    from spanlog.store.filters import parse_filter
-
     where = condition(filter, experiment, since, before)
-    there, parsed, found = opened(store), parse_filter(where), Stats()
-    for spans in there.figures(parsed):
+    there, found = opened(store), Stats()
+    for spans in there.figures(where):
         found.add(spans)
     if found.traces.count:
-        found.use(there.tokens_by_name(parsed))
+        found.use(there.tokens_by_name(where))
     if as_json:
         from spanlog.cli.output import put_json
 
@@ -60,7 +65,7 @@ def stats(
     elif found.traces.count:
         _put(found)
     else:
-        click.echo("There are no such traces." if where else "There are no traces yet.", err=True)
+        click.echo(none_found(where), err=True)
     sys.exit(0 if found.traces.count else 1)
 
 

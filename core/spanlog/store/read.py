@@ -69,6 +69,15 @@ def get(connection: sa.Connection, trace_id: str) -> Trace | None:
     return found[0] if found else None
 
 
+def get_span(connection: sa.Connection, trace_id: str, span_id: str) -> Span | None:
+    """Return a span by its primary key, or None."""
+    query = sa.select(spans).where(
+        spans.c.trace_id == storable(trace_id), spans.c.span_id == storable(span_id)
+    )
+    row = connection.execute(query).mappings().first()
+    return None if row is None else read_span(row)
+
+
 def must_exist(connection: sa.Connection, trace_id: str) -> None:
     """See to it that a trace is there.
 
