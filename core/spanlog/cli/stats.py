@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from spanlog.store.statistics import SpanFigures
 
-_PERCENTILES = (50, 90, 95, 99)
-_MOST = 12  # lines of a table
+_PERCENTILES = (50, 90, 95, 99)  # how many of 100 took at most so long
+_MOST = 12  # lines of a table, of which there are three: they fit one screen
 
 
 @click.command()
@@ -83,7 +83,11 @@ class Group:
         return len(self.took)
 
     def percentiles(self, *percents: int) -> list[int | None]:
-        """Return the times that so many of a hundred took at most, in nanoseconds."""
+        """Return the times that so many of a hundred took at most, in nanoseconds.
+
+        Each is a time that something took, as in `store.figures`, whose SQL sees traces only;
+        `statistics.quantiles` makes up times between two.
+        """
         took = sorted(ns for ns in self.took if ns is not None)
         return [took[-(-len(took) * p // 100) - 1] if took else None for p in percents]
 

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from spanlog.model.trace import Trace
     from spanlog.store.filters import Filter
 
-_PAUSE = 0.3  # seconds between looks
+_PAUSE = 0.3  # seconds between looks: what comes seems to come at once
 _RECENT = 15_000  # ms; of these alone it is cheap to say which they are
-_AT_ONCE = 500
+_AT_ONCE = 500  # traces that are read together, and are in memory then
 
 
 @click.command()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from spanlog.store.filters import Filter, Order
     from spanlog.store.sql import SqlStore
 
+# Traces that are in memory at once: enough that queries are few, and no heavy load.
 _PAGE = 100
 
 

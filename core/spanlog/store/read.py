@@ -41,7 +41,10 @@ _TOO_MUCH = "54"
 _TOO_LARGE = re.compile(
     "too many SQL variables|too large|too complex|stack overflow|number of parameters"
 )
+# Traces that an index finds: up to so many, to look each of them up is quicker than to go through
+# all in order until a page is full.
 _FEW = 5_000
+# Rows, the first in order, in which common words are looked for before the index is asked.
 _NEXT = 200
 
 

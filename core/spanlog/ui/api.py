@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from spanlog.store.filters import Filter
     from spanlog.store.sql import SqlStore
 
-_PAGE, _MOST = 50, 1000
+_PAGE = 50  # traces or sessions that a list asks for at once: some screens full
+_MOST = 1_000  # traces of a session that are shown, so that a page stays light
 _ME = AssessmentSource(AssessmentSourceType.HUMAN, "spanlog ui")
 # Milliseconds since 1970; a store has 64 bits for them, and in what is added to them.
 _TIME = re.compile("[0-9]{1,15}")
