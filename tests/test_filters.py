@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spanlog.client import TracingClient
 from spanlog.runtime import default
-from spanlog.store.filters import FilterError, parse_filter, parse_order
+from spanlog.store.filters import Filter, FilterError, parse_filter, parse_order, where
+from sqlalchemy.dialects import sqlite
 
 MS = 1_000_000
 TEXTS = [
@@ -457,3 +458,40 @@ def test_the_place_in_a_filter_of_several_lines_is_shown_in_its_line() -> None:
     with pytest.raises(FilterError) as raised:
         parse_filter("name = 'a' AND\n  nope = 1\n  AND status = 'OK'")
     assert str(raised.value).endswith("\n  nope = 1\n  ^")
+
+
+def sql(filter_: Filter) -> str:
+    """Return the condition that a filter is, with its values in it."""
+    compiled = filter_.clause.compile(
+        dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}
+    )
+    return str(compiled)
+
+
+def test_a_filter_is_made_of_names_and_values_as_of_text() -> None:
+    ours = where("name", "IN", "it's", "b") & where("tokens", ">", 3)
+    text = parse_filter("name IN ('it''s', 'b') AND tokens > 3")
+    assert sql(ours) == sql(text)
+    either = where("user", "IS NULL") | where("trace_id", "LIKE", "%a")
+    assert sql(either) == sql(parse_filter("user IS NULL OR trace_id LIKE '%a'"))
+
+
+def test_a_text_is_joined_with_what_is_asked_beside_it() -> None:
+    text = parse_filter("span.name = 'a' OR span.type = 'TOOL'")
+    joined = text & where("span.status", "=", "ERROR") & Filter()
+    whole = "(span.name = 'a' OR span.type = 'TOOL') AND span.status = 'ERROR'"
+    assert sql(joined) == sql(parse_filter(whole))
+    assert len(joined.sources) == len(parse_filter(whole).sources)
+    assert (Filter() & text) is text
+    assert (text | Filter()).node is None
+
+
+def test_what_is_joined_with_a_filter_of_spans_is_of_the_same_span() -> None:
+    text = parse_filter("span.name = 'a'", of_spans=True)
+    whole = parse_filter("span.name = 'a' AND span.status = 'OK'", of_spans=True)
+    assert sql(text & where("span.status", "=", "OK")) == sql(whole)
+
+
+def test_a_comparison_of_what_there_is_not_is_refused() -> None:
+    with pytest.raises(FilterError, match=r"there is no field 'nmae'\. Did you mean name"):
+        where("nmae", "=", "a")

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import hypothesis
 import pytest
 import spanlog
+import sqlalchemy as sa
 from hypothesis import strategies as st
 from spanlog.runtime import current_store, default
 from spanlog.store import database
@@ -225,6 +226,20 @@ def test_a_filter_that_does_not_parse_says_where(client):
 @pytest.mark.parametrize("path", ["traces/00", "traces/00/spans/11", "attachments/00"])
 def test_what_is_not_there_is_not_found(client, path):
     assert client.get(f"/api/{path}").status_code == 404
+
+
+def test_a_span_is_opened_by_reading_one_row(client):
+    with spanlog.start_span("one") as span:
+        span.set_inputs({"question": "?"})
+    spanlog.flush()
+    engine, asked = current_store().database.engine, []
+    listen = ("before_cursor_execute", lambda *args: asked.append(args[2]))
+    sa.event.listen(engine, *listen)
+    got = client.get(f"/api/traces/{span.trace_id}/spans/{span.span_id}").json()
+    sa.event.remove(engine, *listen)
+    assert got["inputs"] == {"question": "?"}
+    (query,) = (statement for statement in asked if statement.startswith("SELECT"))
+    assert "WHERE spans.trace_id = ? AND spans.span_id = ?" in query
 
 
 def test_a_large_value_is_cut_and_whole_when_asked_for(client):

@@ -48,11 +48,11 @@ def delete(
     Ends with 1 if there are none, or if you say no.
     """
     where = condition(filter, experiment, since, before)
-    if bool(ids) == bool(where):
+    if bool(ids) == bool(where.node):
         raise click.UsageError("say which traces: by their IDs, or by options like --before")
     there = opened(store)
     doomed = [trace_id(there, id_) for id_ in ids]
-    if where:
+    if where.node:
         doomed = [trace.info.trace_id for trace in find(there, where)]
     if not doomed:
         click.echo("There are no such traces.", err=True)

@@ -39,12 +39,13 @@ def export(
 
     A file that is there is replaced. Ends with 1 if there are no such traces.
     """
-    from spanlog.transfer import export_traces
+    from spanlog.store.filters import parse_order
+    from spanlog.transfer import write_traces
 
     where = condition(filter, experiment, since, before)
-    ids = [there.experiment_id for there in opened(store).experiments()]
+    there = opened(store)
     try:
-        count = export_traces(path, ids, where, limit)
+        count = write_traces(there, path, there.experiment_ids(), where, parse_order(()), limit)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     except ImportError as error:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SHORT = 8  # characters of an id, from its end: it begins with the time
 HEADINGS = ("began", "status", ">took", "id", "name", "tokens", "request")
 SPARE = {"tokens": 100, "request": 60, ">took": 50}
-_LONGEST = 1_000  # characters of a cell
+_LONGEST = 1_000  # characters of a cell: more than any terminal's line
 _COLOURS = {"OK": "green", "ERROR": "red"}
 
 

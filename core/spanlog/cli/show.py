@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spanlog.model.span import Span
     from spanlog.model.trace import Trace
 
-_LONGEST = 4_000  # characters of one value
+_LONGEST = 4_000  # characters of one value: a screen full or two
 
 
 @click.command()

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spanlog.cli.store import condition, filter_options, json_option, opened, store_option
+from spanlog.cli.store import (
+    condition,
+    filter_options,
+    json_option,
+    none_found,
+    opened,
+    store_option,
+)
 from spanlog.model import usage
 
 if TYPE_CHECKING:
@@ -19,8 +26,8 @@ if TYPE_CHECKING:
 
     from spanlog.store.statistics import SpanFigures
 
-_PERCENTILES = (50, 90, 95, 99)
-_MOST = 12  # lines of a table
+_PERCENTILES = (50, 90, 95, 99)  # how many of 100 took at most so long
+_MOST = 12  # lines of a table, of which there are three: they fit one screen
 
 
 @click.command()
@@ -45,14 +52,12 @@ def stats(
     p95 is the time that 95 of 100 took at most. Tokens are counted once, where one layer calls
     another. Ends with 1 if there are no traces.
     """
-    from spanlog.store.filters import parse_filter
-
     where = condition(filter, experiment, since, before)
-    there, parsed, found = opened(store), parse_filter(where), Stats()
-    for spans in there.figures(parsed):
+    there, found = opened(store), Stats()
+    for spans in there.figures(where):
         found.add(spans)
     if found.traces.count:
-        found.use(there.tokens_by_name(parsed))
+        found.use(there.tokens_by_name(where))
     if as_json:
         from spanlog.cli.output import put_json
 
@@ -60,7 +65,7 @@ def stats(
     elif found.traces.count:
         _put(found)
     else:
-        click.echo("There are no such traces." if where else "There are no traces yet.", err=True)
+        click.echo(none_found(where), err=True)
     sys.exit(0 if found.traces.count else 1)
 
 
@@ -78,7 +83,11 @@ class Group:
         return len(self.took)
 
     def percentiles(self, *percents: int) -> list[int | None]:
-        """Return the times that so many of a hundred took at most, in nanoseconds."""
+        """Return the times that so many of a hundred took at most, in nanoseconds.
+
+        Each is a time that something took, as in `store.figures`, whose SQL sees traces only;
+        `statistics.quantiles` makes up times between two.
+        """
         took = sorted(ns for ns in self.took if ns is not None)
         return [took[-(-len(took) * p // 100) - 1] if took else None for p in percents]
 

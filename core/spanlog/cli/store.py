@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spanlog.model.trace import PagedList, Trace
+    from spanlog.store.filters import Filter
     from spanlog.store.sql import SqlStore
 
 C = TypeVar("C", bound="Callable[..., Any]")
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+# How many traces are named where a part of an id is that of several: enough to see what to add.
+_NAMED = 6
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 store_option = click.option(
@@ -122,36 +125,35 @@ def condition(
     experiment: str | None = None,
     since: int | None = None,
     before: int | None = None,
-) -> str:
-    """Return one filter that says all of it; empty if nothing is said.
+) -> Filter:
+    """Return one filter that says all of it; its node is None if nothing is said.
 
     Raises:
         click.UsageError: The filter does not parse.
     """
-    from spanlog.store.filters import FilterError, parse_filter
+    from spanlog.store.filters import FilterError, parse_filter, where
 
     try:
-        parse_filter(text)  # alone, so that an error shows it as it was written
+        fits = parse_filter(text)
     except FilterError as error:
         raise click.UsageError(str(error)) from None
-    parts = [f"({text})"] if text and text.strip() else []
     if experiment is not None:
-        parts.append(f"experiment = {quoted(experiment)}")
+        fits &= where("experiment", "=", experiment)
     if since is not None:
-        parts.append(f"timestamp_ms >= {since}")
+        fits &= where("timestamp_ms", ">=", since)
     if before is not None:
-        parts.append(f"timestamp_ms < {before}")
-    return " AND ".join(parts)
+        fits &= where("timestamp_ms", "<", before)
+    return fits
 
 
-def quoted(text: str) -> str:
-    """Return a text as a value in a filter."""
-    return "'" + text.replace("'", "''") + "'"
+def none_found(where: Filter) -> str:
+    """Return what to say where no trace fits."""
+    return "There are no traces yet." if where.node is None else "There are no such traces."
 
 
 def find(
     store: SqlStore,
-    where: str,
+    where: Filter,
     max_results: int | None = None,
     order_by: tuple[str, ...] = (),
     *,
@@ -160,16 +162,16 @@ def find(
     """Return the traces of all experiments that fit a filter.
 
     Raises:
-        click.UsageError: The filter or the order does not parse.
+        click.UsageError: The order does not parse.
     """
-    from spanlog.store.filters import FilterError, parse_filter, parse_order
+    from spanlog.store.filters import FilterError, parse_order
 
     try:
-        parsed, order = parse_filter(where), parse_order(order_by)
+        order = parse_order(order_by)
     except FilterError as error:
         raise click.UsageError(str(error)) from None
-    ids = [experiment.experiment_id for experiment in store.experiments()]
-    return store.search(ids, parsed, order, max_results, include_spans=include_spans)
+    ids = store.experiment_ids()
+    return store.search(ids, where, order, max_results, include_spans=include_spans)
 
 
 def trace_id(store: SqlStore, text: str) -> str:
@@ -178,13 +180,15 @@ def trace_id(store: SqlStore, text: str) -> str:
     Raises:
         click.ClickException: There is none, or there are several.
     """
+    from spanlog.store.filters import Filter, where
+
     if text == "last":
-        where = ""
+        fits = Filter()
     elif re.fullmatch(r"[A-Za-z0-9-]+", text):
-        where = f"trace_id LIKE '{text}%' OR trace_id LIKE '%{text}'"
+        fits = where("trace_id", "LIKE", f"{text}%") | where("trace_id", "LIKE", f"%{text}")
     else:
         raise click.ClickException(f"{text!r} is not the id of a trace")
-    found = find(store, where, max_results=1 if text == "last" else 6)
+    found = find(store, fits, max_results=1 if text == "last" else _NAMED)
     if not found:
         there = "is no trace" if text == "last" else f"is no trace whose id begins or ends {text}"
         raise click.ClickException(f"there {there} in {place(store.url)}")

@@ -17,7 +17,6 @@ from spanlog.cli.store import (
     json_option,
     location,
     place,
-    quoted,
     store_option,
 )
 from spanlog.model.trace import TraceState
@@ -29,10 +28,11 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from spanlog.model.trace import Trace
+    from spanlog.store.filters import Filter
 
-_PAUSE = 0.3  # seconds between looks
+_PAUSE = 0.3  # seconds between looks: what comes seems to come at once
 _RECENT = 15_000  # ms; of these alone it is cheap to say which they are
-_AT_ONCE = 500
+_AT_ONCE = 500  # traces that are read together, and are in memory then
 
 
 @click.command()
@@ -72,9 +72,9 @@ def tail(
     """
     from spanlog.cli.output import cells, listed, put, put_json
 
-    where = condition(filter, experiment, since, before)
+    fits = condition(filter, experiment, since, before)
     try:
-        for trace in _changes(location(store), where, lines, include_spans=tree):
+        for trace in _changes(location(store), fits, lines, include_spans=tree):
             if tree and trace.info.state is TraceState.IN_PROGRESS:
                 continue
             if as_json:
@@ -87,12 +87,14 @@ def tail(
         sys.exit(130)
 
 
-def _changes(url: str, where: str, lines: int, *, include_spans: bool) -> Iterator[Trace]:
+def _changes(url: str, fits: Filter, lines: int, *, include_spans: bool) -> Iterator[Trace]:
     """Give some old traces, then each when it is first seen and when its state has changed.
 
     Not when it began tells whether a trace is new, but that it was not there at the last look: it
     may have been imported, or written when a store could be reached again.
     """
+    from spanlog.store.filters import where
+
     known: dict[str, str] = {}
     looked = _now()
     if not exists(url):
@@ -100,7 +102,7 @@ def _changes(url: str, where: str, lines: int, *, include_spans: bool) -> Iterat
     else:
         store = default().move(url)
         known = store.states()
-        old = find(store, where, lines, include_spans=include_spans) if lines else []
+        old = find(store, fits, lines, include_spans=include_spans) if lines else []
         known |= {trace.trace_id: trace.info.state.value for trace in old}
         yield from reversed(old)
     while True:
@@ -118,9 +120,8 @@ def _changes(url: str, where: str, lines: int, *, include_spans: bool) -> Iterat
         news = [id_ for id_, state in now.items() if known.get(id_) != state]
         known = now
         for i in range(0, len(news), _AT_ONCE):
-            ids = f"trace_id IN ({', '.join(map(quoted, news[i : i + _AT_ONCE]))})"
-            meant = f"({where}) AND {ids}" if where else ids
-            for trace in reversed(find(store, meant, include_spans=include_spans)):
+            these = fits & where("trace_id", "IN", *news[i : i + _AT_ONCE])
+            for trace in reversed(find(store, these, include_spans=include_spans)):
                 known[trace.trace_id] = trace.info.state.value
                 yield trace
 

@@ -6,7 +6,15 @@ import sys
 
 import click
 
-from spanlog.cli.store import condition, filter_options, find, json_option, opened, store_option
+from spanlog.cli.store import (
+    condition,
+    filter_options,
+    find,
+    json_option,
+    none_found,
+    opened,
+    store_option,
+)
 
 
 @click.command()
@@ -54,5 +62,5 @@ def traces(
         if found.token:
             click.echo(f"\nThere are more than {limit}: --limit shows more of them.", err=True)
     else:
-        click.echo("There are no such traces." if where else "There are no traces yet.", err=True)
+        click.echo(none_found(where), err=True)
     sys.exit(0 if found else 1)

@@ -12,8 +12,8 @@ from spanlog.store.schema import trace_models, traces
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-PERCENTILES = (50, 90, 99)
-_STEPS = 48
+PERCENTILES = (50, 90, 99)  # how many of 100 took at most so long
+_STEPS = 48  # at most, and one more: as many bars as a chart has room for on a narrow page
 # Lengths of a step, in seconds.
 _LENGTHS = (
     *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600),

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 # Words in lower letters, and of each whether it is one's beginning only.
 Words: TypeAlias = "list[tuple[str, bool]]"
 
+# Characters of each text that are indexed: a long chapter of a book. What is longer is mostly data,
+# and the index grows by a seventh of what is in it.
 _MOST = 100_000
+# Spans in one statement: two parameters each, of which SQLite before 3.32 takes 999.
 _KEYS = 300
 _ESCAPE = re.compile(r"\\(?:u[0-9a-f]{4}|.)")
 _LONGEST = 500  # characters of a word; a `tsvector` takes 2,046 bytes
@@ -39,6 +42,7 @@ _SPACELESS = "\u0e00"
 _MARKS = "\u0300"
 # Capitals whose small letters SQLite does not know, or has otherwise.
 _ODD = {*"\u0130\u037f\u0528\u052a\u052c\u052e"}
+# Whole numbers below this are exact as floats (2**53 is 9e15), so they are written in one way.
 _WHOLE = 1e15
 _END = spans.columns.keys().index("end_time_ns")
 _ROWID: sa.ColumnClause[int] = sa.literal_column("rowid")

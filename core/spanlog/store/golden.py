@@ -14,7 +14,7 @@ from spanlog.model.capture import capture, decode
 from spanlog.model.dataset import DatasetRecord
 from spanlog.store import assessed
 from spanlog.store.errors import NotFoundError, StoreError
-from spanlog.store.rows import read_span
+from spanlog.store.rows import in_chunks, read_span
 from spanlog.store.schema import (
     assessments,
     attachments,
@@ -29,8 +29,6 @@ from spanlog.store.schema import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
-
-_AT_ONCE = 500
 
 
 class DatasetRows(NamedTuple):
@@ -83,10 +81,11 @@ def add(connection: sa.Connection, name: str, trace_ids: Iterable[str]) -> int:
     last = connection.scalar(sa.select(sa.func.max(dataset_records.c.number)).where(of_it))
     new = [trace_id for trace_id in dict.fromkeys(trace_ids) if trace_id not in has]
     first = 0 if last is None else last + 1
-    for i in range(0, len(new), _AT_ONCE):
-        rows, content = _copies(connection, new[i : i + _AT_ONCE])
-        for number, row in enumerate(rows, first + i):
+    for chunk in in_chunks(new):
+        rows, content = _copies(connection, chunk)
+        for number, row in enumerate(rows, first):
             row |= {"dataset_id": id_, "number": number}
+        first += len(chunk)
         connection.execute(sa.insert(dataset_records), rows)
         _attach(connection, id_, content)
     return len(new)

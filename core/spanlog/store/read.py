@@ -41,7 +41,10 @@ _TOO_MUCH = "54"
 _TOO_LARGE = re.compile(
     "too many SQL variables|too large|too complex|stack overflow|number of parameters"
 )
+# Traces that an index finds: up to so many, to look each of them up is quicker than to go through
+# all in order until a page is full.
 _FEW = 5_000
+# Rows, the first in order, in which common words are looked for before the index is asked.
 _NEXT = 200
 
 
@@ -67,6 +70,15 @@ def get(connection: sa.Connection, trace_id: str) -> Trace | None:
     query = sa.select(traces).where(traces.c.trace_id == storable(trace_id))
     found = _load(connection, connection.execute(query).mappings().all())
     return found[0] if found else None
+
+
+def get_span(connection: sa.Connection, trace_id: str, span_id: str) -> Span | None:
+    """Return a span by its primary key, or None."""
+    query = sa.select(spans).where(
+        spans.c.trace_id == storable(trace_id), spans.c.span_id == storable(span_id)
+    )
+    row = connection.execute(query).mappings().first()
+    return None if row is None else read_span(row)
 
 
 def must_exist(connection: sa.Connection, trace_id: str) -> None:

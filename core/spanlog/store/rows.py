@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 # Each statement lets go of Python's lock, which a busy program takes 5 ms to give back: so as
 # many rows go into one as it may have parameters.
 _PARAMETERS = 32_000 if sqlite3.sqlite_version_info >= (3, 32) else 999
+# Rows in one statement: so long that what each statement costs is spread thin, and no longer, for
+# its text is put together anew for each number of rows.
 _ROWS = 250
+# Ids in one statement: SQLite before 3.32 takes 999 parameters, and a query has others.
 _IDS = 500
 _NO_SUMS = (None,) * len(COUNTS)  # which are written when all spans are
 _OPEN: Mapping[str, float] = {}  # what is put off of an open span is still its own thread's

@@ -13,16 +13,7 @@ import sqlalchemy as sa
 
 from spanlog.config import Settings
 from spanlog.model.trace import Experiment
-from spanlog.store import (
-    assessed,
-    content,
-    experiments,
-    figures,
-    golden,
-    read,
-    statistics,
-    write,
-)
+from spanlog.store import assessed, content, experiments, figures, golden, read, statistics, write
 from spanlog.store.database import Database
 from spanlog.store.errors import NotFoundError
 from spanlog.store.processes import is_gone
@@ -145,6 +136,10 @@ class SqlStore:
         with self._transaction(reads=True) as connection:
             return experiments.get_all(connection)
 
+    def experiment_ids(self) -> list[str]:
+        """Return the ids of all experiments, which is where to search all there is."""
+        return [experiment.experiment_id for experiment in self.experiments()]
+
     def set_tag(self, trace_id: str, key: str, value: str) -> None:
         """Set a tag of a trace.
 
@@ -257,6 +252,14 @@ class SqlStore:
         with self._transaction(reads=True) as connection:
             found = read.get(connection, trace_id)
         return self._own([found])[0] if found else None
+
+    def span(self, trace_id: str, span_id: str) -> Span | None:
+        """Return a span by its ids, or None."""
+        with self._transaction(reads=True) as connection:
+            found = read.get_span(connection, trace_id, span_id)
+        if found:
+            found._contents = self
+        return found
 
     def search(
         self,

@@ -91,17 +91,28 @@ def export_traces(
         ImportError: It is Parquet, and pyarrow is not installed.
         OSError: The file cannot be written.
     """
-    path = Path(path)
-    write, _, _ = _format(path)
     where, order = parse_filter(filter_string), parse_order(order_by or ())
     runtime = default()
     runtime.flush()
     ids = experiments_or_current(runtime, locations if experiment_ids is None else experiment_ids)
+    return write_traces(runtime.store, Path(path), ids, where, order, max_results)
+
+
+def write_traces(
+    store: SqlStore,
+    path: Path,
+    experiment_ids: Sequence[str],
+    where: Filter,
+    order: Order,
+    max_results: int | None,
+) -> int:
+    """Do as `export_traces`, with a filter and an order that are parsed."""
+    write, _, _ = _format(path)
     count = 0
 
     def counted() -> Iterator[Bundle]:
         nonlocal count
-        for bundle in _bundles(runtime.store, ids, where, order, max_results):
+        for bundle in _bundles(store, experiment_ids, where, order, max_results):
             count += 1
             yield bundle
 

@@ -23,9 +23,9 @@ from spanlog.display import data
 from spanlog.errors import Unavailable
 from spanlog.model.assessments import Assessment, AssessmentSource, AssessmentSourceType, Feedback
 from spanlog.model.trace import SESSION, TraceState
-from spanlog.runtime import current_store, default
+from spanlog.runtime import default
 from spanlog.store.errors import NotFoundError
-from spanlog.store.filters import FilterError, parse_filter
+from spanlog.store.filters import FilterError, parse_filter, parse_order, where
 from spanlog.store.limits import SearchTimeoutError
 from spanlog.ui import refusals
 from spanlog.ui.charts import charts
@@ -35,10 +35,12 @@ if TYPE_CHECKING:
 
     from spanlog.model.span import Span
     from spanlog.model.trace import Trace
+    from spanlog.store.filters import Filter
+    from spanlog.store.sql import SqlStore
 
-_PAGE, _MOST = 50, 1000
+_PAGE = 50  # traces or sessions that a list asks for at once: some screens full
+_MOST = 1_000  # traces of a session that are shown, so that a page stays light
 _ME = AssessmentSource(AssessmentSourceType.HUMAN, "spanlog ui")
-_ID = re.compile("[0-9A-Za-z]+")
 # Milliseconds since 1970; a store has 64 bits for them, and in what is added to them.
 _TIME = re.compile("[0-9]{1,15}")
 # Bytes of what is said of a trace: a person writes much less, and memory takes it easily.
@@ -100,22 +102,20 @@ def _refused(status: int, _: Request, error: Exception) -> Response:
 
 
 def _experiments(_: Request) -> Response:
-    return _json([{"id": e.experiment_id, "name": e.name} for e in current_store().experiments()])
+    return _json([{"id": e.experiment_id, "name": e.name} for e in _store().experiments()])
 
 
 def _traces(request: Request) -> Response:
-    asked = request.query_params
-    order = asked.get("order", _ORDERS[0])
+    order = request.query_params.get("order", _ORDERS[0])
     field, _, direction = order.partition(" ")
     if field not in _ORDERS or direction not in ("", "ASC", "DESC"):
         raise HTTPException(400, f"order is one of {', '.join(_ORDERS)}, with ASC or DESC")
-    found = search.find(
-        default(),
+    found = _store().search(
         _chosen(request),
         _filter(request),
+        parse_order([order if direction else f"{order} DESC"]),
         _PAGE,
-        [order if direction else f"{order} DESC"],
-        asked.get("token"),
+        request.query_params.get("token"),
         include_spans=False,
     )
     return _json({"found": [_light(trace) for trace in found], "token": found.token})
@@ -126,16 +126,12 @@ def _trace(request: Request) -> Response:
 
 
 def _span(request: Request) -> Response:
-    asked = request.path_params
-    missing = HTTPException(404, f"there is no span {asked['span_id']} in {asked['trace_id']}")
-    if not all(map(_ID.fullmatch, asked.values())):
-        raise missing
-    which = f"trace_id = '{asked['trace_id']}' AND span.span_id = '{asked['span_id']}'"
-    found = search.find_spans(default(), _every(), which, 1)
-    if not found:
-        raise missing
+    trace_id, span_id = request.path_params["trace_id"], request.path_params["span_id"]
+    found = _store().span(trace_id, span_id)
+    if found is None:
+        raise HTTPException(404, f"there is no span {span_id} in {trace_id}")
     room = data.Room(math.inf, math.inf) if "whole" in request.query_params else data.Room()
-    return _json(data.contents(found[0], room))
+    return _json(data.contents(found, room))
 
 
 def _find(request: Request) -> Response:
@@ -219,7 +215,7 @@ def _mine(trace_id: str, assessment_id: str) -> Assessment:
 
 
 def _attachment(request: Request) -> Response:
-    content = current_store().attachment(request.path_params["sha256"])
+    content = _store().attachment(request.path_params["sha256"])
     kind = request.query_params.get("type", "")
     headers = {"Cache-Control": "private, max-age=31536000, immutable"}
     if not _SHOWN.fullmatch(kind):
@@ -229,15 +225,16 @@ def _attachment(request: Request) -> Response:
 
 
 def _sessions(request: Request) -> Response:
-    where, token = parse_filter(_filter(request)), request.query_params.get("token")
-    page = current_store().sessions(_chosen(request), where, _PAGE, token, include_spans=False)
+    token = request.query_params.get("token")
+    page = _store().sessions(_chosen(request), _filter(request), _PAGE, token, include_spans=False)
     found = [{"id": s.id, "traces": [_light(trace) for trace in s]} for s in page]
     return _json({"found": found, "token": page.token})
 
 
 def _session(request: Request) -> Response:
-    session = request.query_params.get("id", "").replace("'", "''")
-    found = search.find(default(), _every(), f"session = '{session}'", _MOST, ["timestamp_ms ASC"])
+    store, of_session = _store(), where("session", "=", request.query_params.get("id", ""))
+    order = parse_order(["timestamp_ms ASC"])
+    found = store.search(store.experiment_ids(), of_session, order, _MOST)
     room = data.Room()
     return _json([{**_light(trace), **_said(trace, room)} for trace in found])
 
@@ -246,8 +243,8 @@ def _charts(request: Request) -> Response:
     since, until = _time(request, "since"), _time(request, "until") or int(time.time() * 1000)
     if since > until:
         raise HTTPException(400, "since is later than until")
-    where = parse_filter(_filter(request))
-    return _json(charts(current_store().over_time(_chosen(request), where, since, until)))
+    found = _store().over_time(_chosen(request), _filter(request), since, until)
+    return _json(charts(found))
 
 
 def _asked(request: Request) -> Trace:
@@ -258,29 +255,29 @@ def _asked(request: Request) -> Trace:
     return trace
 
 
+def _store() -> SqlStore:
+    """Return the store, which has all that was recorded until now."""
+    default().flush()
+    return default().store
+
+
 def _chosen(request: Request) -> list[str]:
     """Return the experiment that is looked at; all of them if none is named."""
     chosen = request.query_params.get("experiment")
-    return [chosen] if chosen else _every()
+    return [chosen] if chosen else _store().experiment_ids()
 
 
-def _every() -> list[str]:
-    return [experiment.experiment_id for experiment in current_store().experiments()]
-
-
-def _filter(request: Request) -> str:
+def _filter(request: Request) -> Filter:
     """Return the filter that was written, with what was chosen beside it."""
     asked = request.query_params
-    written = asked.get("filter", "").strip()
-    parse_filter(written)  # so that an error tells the place in what was written
-    parts = [f"({written})"] if written else []
+    fits = parse_filter(asked.get("filter", "").strip())
     if (status := asked.get("status")) in TraceState.__members__:
-        parts.append(f"status = '{status}'")
+        fits &= where("status", "=", str(status))
     if since := _time(request, "since"):
-        parts.append(f"timestamp_ms >= {since}")
+        fits &= where("timestamp_ms", ">=", since)
     if until := _time(request, "until"):
-        parts.append(f"timestamp_ms < {until}")
-    return " AND ".join(parts)
+        fits &= where("timestamp_ms", "<", until)
+    return fits
 
 
 def _time(request: Request, name: str) -> int:

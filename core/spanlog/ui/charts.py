@@ -10,7 +10,7 @@ from spanlog.store.figures import PERCENTILES, Step, Used
 if TYPE_CHECKING:
     from spanlog.store.figures import Figures
 
-_MODELS = 5  # that have a colour of their own
+_MODELS = 5  # that have a colour of their own: more are not told apart
 _NO_STEP = Step(0, 0, (None,) * len(PERCENTILES))
 _NOTHING = Used(0, 0.0)
 

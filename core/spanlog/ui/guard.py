@@ -18,6 +18,8 @@ from spanlog.ui.refusals import refusal
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+# Starlette's TrustedHostMiddleware looks at what comes before the first colon only: it would have
+# to let "[" through for [::1], takes anything for a port, and answers in plain text.
 _HERE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?", re.IGNORECASE)
 _FROM_HERE = ("same-origin", "none")
 _HEADERS = {

@@ -11,7 +11,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from spanlog.store import fulltext
 from spanlog.store.dialects import ByDialect, unindexed, with_cases
 from spanlog.store.filters import tree
-from spanlog.store.filters.errors import FilterError, misread, quoted
+from spanlog.store.filters.errors import misread, quoted
 from spanlog.store.filters.fields import Field, find
 from spanlog.store.schema import spans, storable, traces
 
@@ -39,8 +39,6 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
 }
 _PATTERNS = ("LIKE", "ILIKE", "RLIKE")
-# In characters: room for thousands of ids, which are read in less than a second.
-_LONGEST = 250_000
 
 
 @dataclass(frozen=True)
@@ -56,52 +54,16 @@ class Source:
     trace_ids: sa.Select[Any]
 
 
-@dataclass(frozen=True)
-class Filter:
-    """What a filter asks for.
+class Compiler:
+    """Makes the conditions of one tree.
 
     Args:
-        clause: The SQL condition.
-        sources: Each has all traces that can fit.
-        unaided: The same condition, where the first asks the index of words, without that.
-    """
-
-    clause: Any = field(default_factory=sa.true)
-    sources: Sequence[Source] = ()
-    unaided: Any = None
-
-
-def parse_filter(text: str | None, *, of_spans: bool = False) -> Filter:
-    """Return the filter that a text spells.
-
-    Args:
-        text: The filter.
+        text: What the tree was read from, where an error points at.
         of_spans: True where a row of the result is a span with its trace, and not a trace that
             has any number of spans.
-
-    Raises:
-        FilterError: It does not parse; the message names the place and the nearest valid word.
+        by_words: False to ask no index of words.
     """
-    if text is None:
-        return Filter()
-    if not isinstance(text, str):
-        raise FilterError(f"a filter is a text like \"status = 'ERROR'\", found {text!r}")
-    if len(text) > _LONGEST:
-        raise FilterError(f"a filter has {_LONGEST:,} characters at most, found {len(text):,}")
-    if not text.strip():
-        return Filter()
-    from spanlog.store.filters import grammar  # loads sqlglot, which takes a while
 
-    node = grammar.parse(text)
-    compiler = _Compiler(text, of_spans=of_spans)
-    clause, sources = compiler.clause(node), list(compiler.sources(node))
-    if not compiler.asked_words:
-        return Filter(clause, sources)
-    unaided = _Compiler(text, of_spans=of_spans, by_words=False)
-    return Filter(clause, sources, unaided.clause(node))
-
-
-class _Compiler:
     def __init__(self, text: str, *, of_spans: bool, by_words: bool = True) -> None:
         self._text = text
         self._of_spans = of_spans

@@ -129,7 +129,7 @@ class _Parser:
                 is_number = token.token_type is TokenType.NUMBER
                 if is_number and result and result[-1].token_type is TokenType.DASH:
                     token = Token(TokenType.NUMBER, f"-{token.text}", start=result.pop().start)
-                self.items.append(Value(token.text, token.start, is_number))
+                self.items.append(Value(token.text, token.start))
                 kind = TokenType.NUMBER
             elif token.token_type in (TokenType.TRUE, TokenType.FALSE):
                 self.items.append(Value(token.text.lower(), token.start))

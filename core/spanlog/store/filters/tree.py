@@ -17,7 +17,6 @@ class Value:
 
     text: str
     start: int
-    is_number: bool = False
 
 
 @dataclass(frozen=True)
