@@ -305,7 +305,7 @@ _SPAN_COLUMNS = [
 
 
 def _span_row(span: Span) -> dict[str, Any]:
-    took = span.duration_ns
+    took, data = span.duration_ns, span.to_dict()
     return {
         "trace_id": span.trace_id,
         "span_id": span.span_id,
@@ -317,10 +317,7 @@ def _span_row(span: Span) -> dict[str, Any]:
         "duration_ms": None if took is None else took / 1e6,
         "model": span.model,
         **(span.usage or {}),
-        "inputs": span.inputs,
-        "outputs": span.outputs,
-        "attributes": span.attributes,
-        "events": span.to_dict()["events"],
+        **{name: data[name] for name in ("inputs", "outputs", "attributes", "events")},
     }
 
 

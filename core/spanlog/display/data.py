@@ -124,7 +124,7 @@ def outline(trace: Trace) -> Json:
 
 def contents(span: Span, room: Room) -> Json:
     """Return what a span holds; what is empty is left out."""
-    inputs, outputs = plain(span.inputs_json), plain(span.outputs_json)
+    inputs, outputs = span.inputs, span.outputs
     of_model = span.span_type in _MODELS
     spoken = messages.read(inputs, outputs, of_model=of_model)
     asked = len(messages.read(inputs, None, of_model=of_model)) if spoken else 0
@@ -154,12 +154,6 @@ def contents(span: Span, room: Room) -> Json:
     )
 
 
-def said(span: Span) -> list[ChatMessage]:
-    """Return what `span.chat_messages` does, also where inputs or outputs cannot be read."""
-    inputs, outputs = plain(span.inputs_json), plain(span.outputs_json)
-    return messages.read(inputs, outputs, of_model=span.span_type in _MODELS)
-
-
 def holds(span: Span, text: str) -> bool:
     """Say whether a text stands anywhere in a span, in whatever letter case."""
     wanted = text.casefold()
@@ -175,16 +169,6 @@ def script_json(value: Any) -> str:
     """Return JSON that may stand inside `<script>`, where `</script>` in a text would end it."""
     text = orjson.dumps(value).decode()
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def plain(text: str | None) -> Any:
-    """Return the data that inputs or outputs are; the JSON text itself if that cannot be read."""
-    if text is None:
-        return None
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:  # nested too deeply
-        return text
 
 
 def _told(**facts: Any) -> Json:

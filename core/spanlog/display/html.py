@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import orjson
 
-from spanlog.display import data
 from spanlog.display.outline import Outline, Row
+from spanlog.model import codec
 from spanlog.model.capture import capture
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class _Page:
         failures = [e for e in span.events if e.name == "exception"]
         others = [e for e in span.events if e.name != "exception"]
         why = [self._pre(_stack(e)) for e in failures] or ([self._pre(error)] if error else [])
-        said = data.said(span) if self._room > 0 else []
+        said = span.chat_messages if self._room > 0 else []
         parts = [
             f"<h4>Error</h4>{''.join(why)}" if why else "",
             self._each(said, self._message),
@@ -164,7 +164,7 @@ class _Page:
             return ""
         if self._room <= 0:
             return f"<h4>{title}</h4>{_left_out(len(text))}"
-        value = data.plain(text)
+        value = codec.plain(text)
         if not folded:
             return f"<h4>{title}</h4>{self._value(value)}"
         return (

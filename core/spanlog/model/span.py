@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import time
-import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spanlog.characters import printable
-from spanlog.model import messages, prices, usage
+from spanlog.model import codec, messages, prices, usage
 from spanlog.model.attachments import Attachment, Contents, references
-from spanlog.model.capture import capture, decode, safe_str
+from spanlog.model.codec import Parts
+from spanlog.model.event import SpanEvent
 
 if TYPE_CHECKING:
     from spanlog.model.messages import ChatMessage, Tool
 
-_OURS = str(Path(__file__).parent.parent) + os.sep
+__all__ = ["NOTE", "Span", "SpanEvent", "SpanStatus", "SpanStatusCode", "SpanType"]
+
 # The attribute whose text a tree shows beside the name of a span.
 NOTE = "spanlog.note"
 
@@ -60,27 +58,6 @@ class SpanStatus:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status_code", SpanStatusCode(self.status_code))
-
-
-@dataclass
-class SpanEvent:
-    """Something that happened at one moment of a span. `timestamp` is in nanoseconds."""
-
-    name: str
-    attributes: dict[str, Any] = field(default_factory=dict)
-    timestamp: int = field(default_factory=time.time_ns)
-
-    @classmethod
-    def from_exception(cls, error: BaseException) -> SpanEvent:
-        """Return the `exception` event of OpenTelemetry: type, message and stack."""
-        return cls(
-            "exception",
-            {
-                "exception.type": _type_name(error),
-                "exception.message": safe_str(error),
-                "exception.stacktrace": _stack(error),
-            },
-        )
 
 
 class Span:
@@ -162,25 +139,31 @@ class Span:
 
     @property
     def inputs(self) -> Any:
-        """What went in, as plain JSON data."""
-        return decode(self._inputs)
+        """What went in, as plain JSON data of the caller's own: each access parses it anew.
+
+        It is the JSON text itself where that cannot be read, for instance nested too deeply.
+        """
+        return codec.plain(self._inputs)
 
     @property
     def outputs(self) -> Any:
-        """What came out, as plain JSON data."""
+        """What came out, as plain JSON data of the caller's own: each access parses it anew.
+
+        It is the JSON text itself where that cannot be read.
+        """
         self._settle()
-        return decode(self._outputs)
+        return codec.plain(self._outputs)
 
     @property
     def inputs_json(self) -> str | None:
         """What went in, as JSON text."""
-        return _as_text(self._inputs)
+        return codec.as_text(self._inputs)
 
     @property
     def outputs_json(self) -> str | None:
         """What came out, as JSON text."""
         self._settle()
-        return _as_text(self._outputs)
+        return codec.as_text(self._outputs)
 
     @property
     def attachments(self) -> list[Attachment]:
@@ -271,49 +254,33 @@ class Span:
     def _settle(self) -> None:
         """Have all of it read; a span that was recorded has been."""
 
+    def _parts(self) -> Parts:
+        """Return what it is made of, as it is now."""
+        return Parts(
+            self.trace_id,
+            self.span_id,
+            self.parent_id,
+            self.name,
+            self.span_type,
+            self.start_time_ns,
+            self.end_time_ns,
+            self._code,
+            self._message,
+            self._inputs,
+            self._outputs,
+            self._attributes,
+            self._events,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the span as plain JSON data, which `from_dict` reads back without loss."""
         self._settle()
-        return {
-            "trace_id": self.trace_id,
-            "span_id": self.span_id,
-            "parent_span_id": self.parent_id,
-            "name": self.name,
-            "span_type": self.span_type,
-            "start_time_unix_nano": self.start_time_ns,
-            "end_time_unix_nano": self.end_time_ns,
-            "status": {"code": self._code, "message": self._message},
-            "inputs": self.inputs,
-            "outputs": self.outputs,
-            "attributes": self._attributes,
-            "events": [
-                {"name": e.name, "time_unix_nano": e.timestamp, "attributes": e.attributes}
-                for e in self._events
-            ],
-        }
+        return codec.to_dict(self._parts())
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Span:
         """Return the span that `to_dict` wrote."""
-        inputs, outputs = data.get("inputs"), data.get("outputs")
-        return Span._stored(
-            trace_id=data["trace_id"],
-            span_id=data["span_id"],
-            parent_id=data.get("parent_span_id"),
-            name=data["name"],
-            span_type=data["span_type"],
-            start_time_ns=data["start_time_unix_nano"],
-            end_time_ns=data.get("end_time_unix_nano"),
-            code=data["status"]["code"],
-            message=data["status"].get("message", ""),
-            inputs=None if inputs is None else capture(inputs).decode(),
-            outputs=None if outputs is None else capture(outputs).decode(),
-            attributes=dict(data.get("attributes") or {}),
-            events=[
-                SpanEvent(e["name"], e["attributes"], e["time_unix_nano"])
-                for e in data.get("events") or []
-            ],
-        )
+        return Span._stored(*codec.from_dict(data))
 
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
         """Leave behind what belongs to this process: the store."""
@@ -323,31 +290,3 @@ class Span:
 
     def __repr__(self) -> str:
         return printable(f"{type(self).__name__}(name={self.name!r}, span_id={self.span_id!r})")
-
-
-def _as_text(data: bytes | str | None) -> str | None:
-    return data.decode() if isinstance(data, bytes) else data
-
-
-def _type_name(error: BaseException) -> str:
-    kind = type(error)
-    return (
-        kind.__qualname__
-        if kind.__module__ == "builtins"
-        else f"{kind.__module__}.{kind.__qualname__}"
-    )
-
-
-def _stack(error: BaseException) -> str:
-    """Return the formatted stack, from the user's first frame on."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OURS):
-        frames = frames.tb_next
-    try:
-        return (
-            "".join(traceback.format_exception(type(error), error, frames))
-            .encode("utf-8", "backslashreplace")
-            .decode()
-        )
-    except Exception:  # noqa: BLE001 - an exception class may break its own formatting
-        return "".join(traceback.format_tb(frames)) + safe_str(error)

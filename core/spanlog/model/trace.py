@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import orjson
 
 from spanlog.characters import printable
-from spanlog.model import usage
+from spanlog.model import codec, usage
 from spanlog.model.assessments import Assessment
 from spanlog.model.span import Span
 
@@ -274,11 +274,22 @@ class Trace:
 
     def to_json(self, pretty: bool = False) -> str:
         """Return the trace as JSON text, which `from_json` reads back without loss."""
+        if not pretty:
+            return self._to_json(span.to_dict() for span in self.data.spans)
         data = self.to_dict()
         try:
-            return orjson.dumps(data, option=orjson.OPT_INDENT_2 if pretty else 0).decode()
+            return orjson.dumps(data, option=orjson.OPT_INDENT_2).decode()
         except orjson.JSONEncodeError:  # nested more than 254 levels deep
-            return json.dumps(data, indent=2 if pretty else None, ensure_ascii=False)
+            return json.dumps(data, indent=2, ensure_ascii=False)
+
+    def _to_json(self, spans: Iterable[dict[str, Any]]) -> str:
+        """Return the trace as JSON text, given its spans as plain data."""
+        made = zip(self.data.spans, spans, strict=True)
+        data = {"spans": [codec.spliced(span._parts(), plain) for span, plain in made]}
+        try:
+            return orjson.dumps({"info": codec.json(self.info.to_dict()), "data": data}).decode()
+        except orjson.JSONEncodeError:  # a number or a text that only Python knows
+            return json.dumps(self.to_dict(), ensure_ascii=False)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Trace:
@@ -310,20 +321,24 @@ class Trace:
         ]
 
     def to_pandas_dataframe_row(self) -> dict[str, Any]:
-        """Return the trace as a row of the DataFrame that `search_traces` gives."""
-        info, root = self.info, self.data._root()
+        """Return the trace as a row of the DataFrame that `search_traces` gives.
+
+        `request` and `response` are the very data that `spans` has of the root.
+        """
+        info, spans = self.info, self.data.to_dict()["spans"]
+        root = next((span for span in spans if span["parent_span_id"] is None), None)
         values = (
             info.trace_id,
-            self.to_json(),
+            self._to_json(spans),
             info.client_request_id,
             info.state.value,
             info.request_time,
             info.execution_duration,
-            root.inputs if root else None,
-            root.outputs if root else None,
+            root and root["inputs"],
+            root and root["outputs"],
             info.trace_metadata,
             info.tags,
-            [span.to_dict() for span in self.data.spans],
+            spans,
             [said.to_dict() for said in info.assessments],
         )
         return dict(zip(self.pandas_dataframe_columns(), values, strict=True))

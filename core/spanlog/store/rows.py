@@ -6,12 +6,11 @@ import sqlite3
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import sqlalchemy as sa
 
 from spanlog.model.attachments import take_out
-from spanlog.model.capture import capture
-from spanlog.model.span import Span, SpanEvent
+from spanlog.model.codec import STORE
+from spanlog.model.span import Span
 from spanlog.model.trace import TraceState
 from spanlog.store.preview import request_preview, response_preview
 from spanlog.store.processes import this_process
@@ -25,6 +24,7 @@ from spanlog.store.sums import LARGEST, counts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from spanlog.model.codec import Parts
     from spanlog.model.header import TraceHeader
     from spanlog.model.trace import TraceInfo
 
@@ -132,47 +132,41 @@ def used_by(span: Span) -> Mapping[str, float]:
 def span_row(span: Span, used: Mapping[str, float], attached: Attached) -> tuple[Any, ...]:
     """Return a row in the order of the table's columns."""
     model = None if span.end_time_ns is None else span.model
-    inputs = attached.taken_out(span.trace_id, span._inputs)
-    outputs = attached.taken_out(span.trace_id, span._outputs)
-    return _span_row(span, model, used, inputs, outputs, span.end_time_ns)
+    parts = span._parts()
+    inputs = attached.taken_out(parts.trace_id, parts.inputs)
+    outputs = attached.taken_out(parts.trace_id, parts.outputs)
+    return _span_row(parts, model, used, inputs, outputs)
 
 
 def stored_span_row(span: Span) -> tuple[Any, ...]:
     """Return the row of a span that a store has held before."""
     texts = (span.inputs_json, span.outputs_json)
-    return _span_row(span, span.model, counts(span), *texts, span.end_time_ns)
+    return _span_row(span._parts(), span.model, counts(span), *texts)
 
 
 def _span_row(
-    span: Span,
+    parts: Parts,
     model: str | None,
     used: Mapping[str, float],
     inputs: str | None,
     outputs: str | None,
-    ended: int | None,
 ) -> tuple[Any, ...]:
-    events = span._events
     return (
-        span.trace_id,
-        span.span_id,
-        span.parent_id,
-        storable(span.name),
-        storable(span.span_type),
-        span.start_time_ns,
-        ended,
-        span._code,
+        parts.trace_id,
+        parts.span_id,
+        parts.parent_id,
+        storable(parts.name),
+        storable(parts.span_type),
+        parts.start_time_ns,
+        parts.end_time_ns,
+        parts.status,
         None if model is None else storable(model),
         *map(used.get, COUNTS),
-        storable(span._message),
+        storable(parts.status_message),
         inputs,
         outputs,
-        capture(span._attributes).decode() if span._attributes else "{}",
-        capture([_event(e) for e in list(events)]).decode() if events else "[]",
+        *STORE.facts(parts),
     )
-
-
-def _event(event: SpanEvent) -> dict[str, Any]:
-    return {"name": event.name, "timestamp": event.timestamp, "attributes": event.attributes}
 
 
 def trace_row(header: TraceHeader, experiment: int, root: Span | None) -> tuple[Any, ...]:
@@ -248,24 +242,7 @@ def pair_rows(pairs: Iterable[tuple[TraceHeader, str, str]]) -> list[tuple[str, 
 
 def read_span(row: Any) -> Span:
     """Return the span that a row holds."""
-    return Span._stored(
-        trace_id=row["trace_id"],
-        span_id=row["span_id"],
-        parent_id=row["parent_id"],
-        name=row["name"],
-        span_type=row["span_type"],
-        start_time_ns=row["start_time_ns"],
-        end_time_ns=row["end_time_ns"],
-        code=row["status"],
-        message=row["status_message"],
-        inputs=row["inputs"],
-        outputs=row["outputs"],
-        attributes=orjson.loads(row["attributes"]),
-        events=[
-            SpanEvent(e["name"], e["attributes"], e["timestamp"])
-            for e in orjson.loads(row["events"])
-        ],
-    )
+    return Span._stored(*STORE.read(row))
 
 
 def in_chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from spanlog.model.capture import capture
+from spanlog.model import codec
 from spanlog.model.trace import Trace
 from spanlog.store.bundles import Bundle
 from spanlog.transfer.errors import BrokenFileError, reading
@@ -73,7 +73,7 @@ def read(path: Path, most: int) -> Iterator[tuple[int, int, Bundle]]:
                         "to import it, decompress the file first",
                     )
                 with reading(number):
-                    bundle = unpack(orjson.loads(line))
+                    bundle = _bundle(orjson.loads(line))
                 del line  # each is gone before the next takes as much
                 yield number, size, bundle
                 del bundle
@@ -81,16 +81,13 @@ def read(path: Path, most: int) -> Iterator[tuple[int, int, Bundle]]:
         raise BrokenFileError(number + 1, f"the compressed file is broken: {error}") from error
 
 
-def unpack(data: Any) -> Bundle:
-    """Return the trace that a line holds, with all that belongs to it.
+def bundled(trace: Trace, data: Any) -> Bundle:
+    """Return a trace with all that belongs to it.
 
     Args:
-        data: What the line holds, parsed.
+        trace: The trace.
+        data: What the file holds beside it, by the names of a line.
     """
-    trace = Trace.from_dict(data)
-    for span, held in zip(trace.data.spans, data["data"]["spans"], strict=True):
-        span._inputs = held.get("inputs_json", span._inputs)
-        span._outputs = held.get("outputs_json", span._outputs)
     return Bundle(
         trace,
         data.get("experiment", ""),
@@ -112,11 +109,14 @@ def _bytes(content: str | bytes) -> bytes:
         raise ValueError(f"the content of an attachment is not base64: {error}") from error
 
 
+def _bundle(data: Any) -> Bundle:
+    return bundled(Trace.from_dict(data), data)
+
+
 def _line(bundle: Bundle) -> bytes:
-    info = bundle.trace.info.to_dict()
     line: dict[str, Any] = {
         "experiment": bundle.experiment,
-        "info": {**info, "assessments": [_json(said) for said in info["assessments"]]},
+        "info": codec.json(bundle.trace.info.to_dict()),
         "data": {"spans": [_span(span) for span in bundle.trace.data.spans]},
     }
     if bundle.attachments:
@@ -127,45 +127,5 @@ def _line(bundle: Bundle) -> bytes:
 
 
 def _span(span: Span) -> dict[str, Any]:
-    """Return a span as `Span.to_dict` does, its data as JSON that is not written anew."""
-    data: dict[str, Any] = {
-        "trace_id": span.trace_id,
-        "span_id": span.span_id,
-        "parent_span_id": span.parent_id,
-        "name": span.name,
-        "span_type": span.span_type,
-        "start_time_unix_nano": span.start_time_ns,
-        "end_time_unix_nano": span.end_time_ns,
-        "status": {"code": span._code, "message": span._message},
-        "attributes": _json(span._attributes),
-        "events": _json(events(span)),
-    }
-    for name, text in (("inputs", span.inputs_json), ("outputs", span.outputs_json)):
-        data[name], exact = _as_it_is(text)
-        if not exact:
-            data[f"{name}_json"] = text
-    return data
-
-
-def events(span: Span) -> list[dict[str, Any]]:
-    """Return the events of a span as `Span.to_dict` does."""
-    return [
-        {"name": e.name, "time_unix_nano": e.timestamp, "attributes": e.attributes}
-        for e in span.events
-    ]
-
-
-def _json(value: Any) -> orjson.Fragment:
-    return orjson.Fragment(capture(value))
-
-
-def _as_it_is(text: str | None) -> tuple[orjson.Fragment | None, bool]:
-    """Return JSON as a part of a line, and whether it is the same once it was read from there."""
-    if text is None:
-        return None, True
-    try:
-        value = orjson.loads(text)
-        exact = value is not None and capture(value) == text.encode()
-    except orjson.JSONDecodeError:  # a number too large, a NaN, a nesting too deep
-        return None, False
-    return orjson.Fragment(text), exact
+    parts, data = span._parts(), span.to_dict()
+    return codec.spliced(parts, data) | codec.inexact(parts, data)

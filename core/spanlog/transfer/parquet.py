@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from spanlog.model.capture import capture
+from spanlog.model.codec import FILE
+from spanlog.model.span import Span
+from spanlog.model.trace import Trace, TraceData, TraceInfo
 from spanlog.model.usage import ATTRIBUTES
 from spanlog.transfer.errors import BrokenFileError, reading
-from spanlog.transfer.jsonl import events, unpack
+from spanlog.transfer.jsonl import bundled
 from spanlog.transfer.room import VALUE, check_size, size_of_json, together
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from spanlog.model.span import Span
     from spanlog.store.bundles import Bundle
 
 # What of a file is in memory at a time: a row group. The writer keeps 75 KB about each until the
@@ -71,7 +73,7 @@ def read(path: Path, most: int) -> Iterator[tuple[int, int, Bundle]]:
                     (row,) = table.slice(start, 1).to_pylist()
                     size = _size(row) + sum(size_of_json(text.encode()) for text in _json(row))
                     check_size(number, size, most)
-                    bundle = unpack(_line(row))
+                    bundle = _bundle(row)
                     del row  # each is gone before the next takes as much
                 yield number, size, bundle
                 del bundle
@@ -187,54 +189,21 @@ def _row(bundle: Bundle) -> dict[str, Any]:
         "trace_metadata": list(info.trace_metadata.items()),
         "token_usage": {k: used[k] for k in ATTRIBUTES if k in used and abs(used[k]) < 2**63},
         "assessments": [capture(said.to_dict()).decode() for said in info.assessments],
-        "spans": [_span(span) for span in bundle.trace.data.spans],
+        "spans": [FILE.row(span._parts()) for span in bundle.trace.data.spans],
         "attachments": bundle.attachments,
         "contents": [{"sha256": k, "content": c} for k, c in bundle.contents.items()],
     }
 
 
-def _span(span: Span) -> dict[str, Any]:
-    return {
-        "span_id": span.span_id,
-        "parent_span_id": span.parent_id,
-        "name": span.name,
-        "span_type": span.span_type,
-        "start_time_unix_nano": span.start_time_ns,
-        "end_time_unix_nano": span.end_time_ns,
-        "status": span._code,
-        "status_message": span._message,
-        "inputs": span.inputs_json,
-        "outputs": span.outputs_json,
-        "attributes": capture(span.attributes).decode(),
-        "events": capture(events(span)).decode(),
+def _bundle(row: dict[str, Any]) -> Bundle:
+    info = {
+        **row,
+        "request_time": row["request_time"].isoformat(timespec="milliseconds"),
+        "cost": {k: v for k, v in (row["cost"] or {}).items() if v is not None} or None,
+        "assessments": [orjson.loads(text) for text in row["assessments"]],
     }
-
-
-def _line(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row as a line of JSON would have it."""
-    return {
-        "experiment": row["experiment"],
-        "info": {
-            **row,
-            "request_time": row["request_time"].isoformat(timespec="milliseconds"),
-            "cost": {k: v for k, v in (row["cost"] or {}).items() if v is not None} or None,
-            "assessments": [orjson.loads(text) for text in row["assessments"]],
-        },
-        "data": {"spans": [_span_line(row["trace_id"], span) for span in row["spans"]]},
-        "attachments": row["attachments"],
-        "contents": {held["sha256"]: held["content"] for held in row["contents"]},
-    }
-
-
-def _span_line(trace_id: str, span: dict[str, Any]) -> dict[str, Any]:
-    return {
-        **span,
-        "trace_id": trace_id,
-        "status": {"code": span["status"], "message": span["status_message"]},
-        "inputs": None,
-        "outputs": None,
-        "inputs_json": span["inputs"],
-        "outputs_json": span["outputs"],
-        "attributes": orjson.loads(span["attributes"]),
-        "events": orjson.loads(span["events"]),
-    }
+    of_trace = {"trace_id": row["trace_id"]}
+    spans = [Span._stored(*FILE.read(of_trace | span)) for span in row["spans"]]
+    contents = {held["sha256"]: held["content"] for held in row["contents"]}
+    trace = Trace(TraceInfo.from_dict(info), TraceData(spans))
+    return bundled(trace, row | {"contents": contents})

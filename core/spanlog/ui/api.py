@@ -313,5 +313,4 @@ def _said(trace: Trace, room: data.Room) -> dict[str, Any]:
     root: Span | None = next((s for s in trace.data.spans if s.parent_id is None), None)
     if root is None:
         return {"inputs": None, "outputs": None}
-    inputs, outputs = data.plain(root.inputs_json), data.plain(root.outputs_json)
-    return {"inputs": room.cut(inputs), "outputs": room.cut(outputs)}
+    return {"inputs": room.cut(root.inputs), "outputs": room.cut(root.outputs)}
