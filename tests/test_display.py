@@ -552,6 +552,6 @@ def test_a_long_cell_shows_which_spans_are_open_until_it_ends(cells):
 
 
 def test_outside_a_notebook_nothing_is_collected():
-    notebook.install()
+    notebook._install()
     notebook.ended("0" * 32)
     assert notebook.collector is None
