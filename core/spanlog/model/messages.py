@@ -133,9 +133,11 @@ def conversation(
 ) -> tuple[list[ChatMessage], list[ChatMessage]]:
     """Return what `read` does in two parts: what was sent, and what was answered."""
     thread = _Thread()
-    _asked(thread, inputs, of_model=of_model)
+    if inputs is not None:
+        _asked(thread, inputs, of_model=of_model)
     sent = thread.close()
-    _answered(thread, outputs, of_model=of_model)
+    if outputs is not None:
+        _answered(thread, outputs, of_model=of_model)
     found = thread.messages()
     return found[:sent], found[sent:]
 
@@ -353,8 +355,9 @@ def _answered(thread: _Thread, outputs: Any, *, of_model: bool) -> None:
         _one(thread, inner, "assistant")
         return
     for name in _REPLIES:
-        for one in _list(reply.get(name)):
-            _choice(thread, one)
+        if held := reply.get(name):
+            for one in _list(held):
+                _choice(thread, one)
     if isinstance(output, list):
         _history(thread, output, "assistant", alone=False)
     if output or any(reply.get(name) for name in _REPLIES):
@@ -596,9 +599,11 @@ def _str(value: Any) -> str:
 def _first(held: Json, *paths: str) -> Any:
     """Return what stands first under one of some names; a dot leads into what stands there."""
     for path in paths:
-        value: Any = held
-        for name in path.split("."):
-            value = _dict(value).get(name)
+        value: Any = held.get(path)
+        if value is None and "." in path:
+            value = held
+            for name in path.split("."):
+                value = _dict(value).get(name)
         if value is not None:
             return value
     return None

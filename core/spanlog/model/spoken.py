@@ -65,7 +65,8 @@ def preview(data: str | bytes, *, reply: bool, of_model: bool) -> str:
     if len(data) > READ:
         return shortened(data)
     try:
-        return shortened(in_words(orjson.loads(data), reply=reply, of_model=of_model))
+        value = _recent(orjson.loads(data))
+        return shortened(in_words(value, reply=reply, of_model=of_model))
     except (orjson.JSONDecodeError, TypeError, RecursionError):  # nested too deeply
         return shortened(data)
 
@@ -106,13 +107,15 @@ def _text_in(value: Any, reply: bool, of_model: bool, depth: int) -> str:
         return _spoken(value, reply, of_model) or _first_in(below, reply, of_model, depth)
     if reply and (asks := value.get(_INTERRUPT)):
         return questions(asks)
+    if of_model and (text := _spoken(value, reply, of_model)):
+        return text
     named = [value[name] for name in _names(value, reply) if value.get(name)]
-    alone = "" if of_model else next((one for one in named if isinstance(one, str)), "")
-    return (
-        alone
-        or _spoken(value, reply, of_model)
-        or _first_in(named, reply, of_model, depth)
-        or _first_in(_only(value, reply).values(), reply, of_model, depth)
+    if not of_model:
+        alone = next((one for one in named if isinstance(one, str)), "")
+        if text := alone or _spoken(value, reply, of_model):
+            return text
+    return _first_in(named, reply, of_model, depth) or _first_in(
+        _only(value, reply).values(), reply, of_model, depth
     )
 
 
@@ -163,27 +166,25 @@ def _question(interrupt: Any) -> str:
 
 
 def _spoken(value: Any, reply: bool, of_model: bool) -> str:
-    value = _recent(value)
     if reply:
         found = messages.read(None, value, of_model=of_model)
         first = isinstance(value, dict) and any(value.get(name) for name in _CHOICES)
     else:
         found, first = messages.read(value, None, of_model=of_model), False
-    latest = found if first else found[::-1]
-    told = (_answer(m) if reply else m.text for m in latest if m.role == _WHO[reply])
-    texts = chain(told, (m.text for m in latest), map(_rest, latest))
+    if not first:
+        found.reverse()
+    for message in found:
+        if message.role == _WHO[reply] and (text := _answer(message) if reply else message.text):
+            return text
+    texts = chain((message.text for message in found), map(_rest, found))
     return next((text for text in texts if text.strip()), "")
 
 
 def _recent(value: Any) -> Any:
-    """Return data with the ends of its lists, where they are very long."""
-    if isinstance(value, list):
-        return value[-_MESSAGES:]
-    if any(isinstance(held, list) and len(held) > _MESSAGES for held in value.values()):
-        return {
-            n: held[-_MESSAGES:] if isinstance(held, list) else held for n, held in value.items()
-        }
-    return value
+    """Return data with only the ends of lists that are very long."""
+    if not isinstance(value, dict):
+        return value
+    return {n: held[-_MESSAGES:] if type(held) is list else held for n, held in value.items()}
 
 
 _WHO = {False: "user", True: "assistant"}
