@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import orjson
 
+from spanlog.display import data
 from spanlog.display.outline import Outline, Row
 from spanlog.model.capture import capture
 
@@ -135,7 +136,7 @@ class _Page:
         why = [self._pre(_stack(e)) for e in failures] or ([self._pre(error)] if error else [])
         held, said = None, []
         if self._room > 0:
-            held = self._known.setdefault(span.span_id, data.Held.by(span))
+            held = self._known[span.span_id] = data.Held.by(span)
             said = [*held.asked, *held.answered]
         parts = [
             f"<h4>Error</h4>{''.join(why)}" if why else "",
