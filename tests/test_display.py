@@ -13,7 +13,9 @@ import pytest
 import rich.console
 import spanlog
 from spanlog.display import html, notebook, outline, tree
+from spanlog.display import page as pages
 from spanlog.entities import SpanEvent, Trace
+from spanlog.model import messages
 
 
 @pytest.fixture(autouse=True)
@@ -415,6 +417,18 @@ def test_a_long_value_is_cut_and_says_by_how_much():
     source = html.render(record(outputs="x" * 100_000))
     assert "x" * 2_000 + "<" in source
     assert "98,000 more characters are not shown" in source
+
+
+def test_what_was_said_in_a_span_is_read_once_for_both_views(monkeypatch):
+    trace, read, conversation = record_agent(), [], messages.conversation
+
+    def counted(inputs, outputs, *, of_model):
+        read.append(inputs)
+        return conversation(inputs, outputs, of_model=of_model)
+
+    monkeypatch.setattr(messages, "conversation", counted)
+    assert "spanlog-static" in pages.render([trace])
+    assert len(read) == len(trace.data.spans) > 1
 
 
 def test_the_static_tree_is_cut_after_500_spans_and_says_so(huge):

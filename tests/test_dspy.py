@@ -213,6 +213,7 @@ def test_a_module_a_model_and_an_adapter_make_a_tree(one_trace):
     assert tree(trace) == thinking()
     assert trace.data.spans[0].inputs == {"question": "Capital?"}
     assert trace.data.spans[0].outputs == {"reasoning": "It is known.", "answer": "Paris"}
+    assert (trace.info.request_preview, trace.info.response_preview) == ("Capital?", "Paris")
     assert (
         named(trace, "Predict").get_attribute("dspy.signature") == "question -> reasoning, answer"
     )

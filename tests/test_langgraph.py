@@ -13,7 +13,6 @@ import textwrap
 import weakref
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
-import orjson
 import pytest
 import spanlog
 from frameworks import RESOLVERS, clean, outline
@@ -260,13 +259,46 @@ def test_what_a_graph_below_asks_shows_where_it_is_asked_and_in_the_previews(
             pass
     asked, answered = traces()
     notes = {span.name: span.note for span in asked.data.spans if span.note}
-    assert notes == {"ask": 'asks: {"files":["a","b"]}'}
-    assert asked.info.response_preview == '{"files":["a","b"]}'
-    words = orjson.dumps(answer).decode()
+    assert notes == {"ask": "asks: files: a, b"}
+    assert asked.info.response_preview == "files: a, b"
+    words = "approve" if answer else "false"
     assert answered.info.request_preview == words
     assert answered.data.spans[0].note == f"answers: {words}"
     assert answered.data.spans[0].inputs == {"resume": answer}
     assert repr(answer) in str(answered.data.spans[0].outputs)
+
+
+APPROVAL = {
+    "action_requests": [{"name": "send", "args": {"to": "x"}, "description": "May it be sent?"}],
+    "review_configs": [{"action_name": "send", "allowed_decisions": ["approve"]}],
+}
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [({"question": "Is it good?", "draft": "Dear"}, "Is it good?"), (APPROVAL, "May it be sent?")],
+    ids=["question", "approval"],
+)
+def test_what_a_graph_of_messages_is_asked_asks_and_answers_is_text_in_the_list(
+    traces: Callable[[], list[Trace]], question: Any, words: str
+) -> None:
+    if not NEW:
+        pytest.skip("this version has no interrupts of that kind")
+    from langgraph.graph import MessagesState
+    from langgraph.types import Command, interrupt
+
+    def ask(state: Any) -> Any:
+        interrupt(question)
+        return {"messages": [AIMessage("Sent.")]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("ask", ask)
+    graph.set_entry_point("ask")
+    made = graph.compile(checkpointer=MemorySaver())
+    for given in ({"messages": [("user", "Send it")]}, Command(resume={"approved": True})):
+        made.invoke(given, {"configurable": {"thread_id": "t-1"}})
+    said = [(t.info.request_preview, t.info.response_preview) for t in traces()]
+    assert said == [("Send it", words), ("true", "Sent.")]
 
 
 @pytest.mark.parametrize("way", ["interrupt", "error"])

@@ -246,6 +246,7 @@ async def test_questions_about_documents(
     assert root.inputs == {"query": "Where?"}
     assert root.outputs["response"] == TEXT["plain"]
     assert root.outputs["source_nodes"] == reranker.outputs
+    assert (asked.info.request_preview, asked.info.response_preview) == ("Where?", TEXT["plain"])
 
 
 def test_documents_that_go_through_a_pipeline_and_into_an_index(
@@ -496,6 +497,8 @@ async def test_an_agent_that_calls_tools(
     assert call["function"]["name"] == "get_weather"
     root = trace.data.spans[0]
     assert root.attributes.get("gen_ai.agent.name") == ("forecaster" if NEW else None)
+    assert trace.info.request_preview == ("Weather?" if NEW else "?")
+    assert trace.info.response_preview == answer
 
 
 if NEW:

@@ -14,12 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import spanlog
-from hypothesis import given
-from hypothesis import strategies as st
 from spanlog.record import default_recorder
 from spanlog.runtime import current_store, default
 from spanlog.store import StoreError, database
-from spanlog.store.preview import request_preview, response_preview
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -398,26 +395,3 @@ def test_traces_are_deleted_by_id_age_number_and_experiment(traces: Traces) -> N
     assert spanlog.delete_traces(max_timestamp_millis=10_000) == 2
     with current_store()._transaction(reads=True) as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM spans").scalar_one() == 0
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["choices", "messages", "message", "content", "role", "text"]), inner
-        )
-    ),
-)
-
-
-@given(JSON)
-def test_any_inputs_have_a_preview(value: Any) -> None:
-    import orjson
-    from spanlog.model.capture import capture
-
-    data = capture(value)
-    for preview in (request_preview(data), response_preview(data)):
-        assert isinstance(preview, str)
-        assert len(preview) <= 1000
-    assert request_preview(orjson.dumps("x" * 200_000)) == '"' + "x" * 996 + "..."

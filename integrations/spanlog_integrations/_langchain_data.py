@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from spanlog.model.capture import capture
+from spanlog.model import spoken
+from spanlog.model.capture import capture, decode
 from spanlog.model.span import SpanType
 
 from spanlog_integrations import _chat
@@ -183,18 +184,13 @@ def asks(error: BaseException) -> list[Any]:
 
 def asked(interrupts: Sequence[Any]) -> str:
     """Return in words what interrupts ask."""
-    values = [one.get("value", one) if isinstance(one, Mapping) else one for one in interrupts]
-    return "\n".join(map(_words, values))
+    return spoken.questions(decode(capture(interrupts)))
 
 
 def answered(inputs: Any) -> str | None:
     """Return in words what is answered to an interrupt, where that is what a graph is given."""
     resume = getattr(inputs, "resume", None) if type(inputs).__name__ == "Command" else None
-    return None if resume is None else _words(plain(resume))
-
-
-def _words(value: Any) -> str:
-    return value if isinstance(value, str) else capture(value).decode()
+    return None if resume is None else spoken.in_words(decode(capture(plain(resume))))
 
 
 def step(span: LiveSpan, metadata: Mapping[str, Any] | None) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spanlog.cli.store import json_option, opened, place, store_option, trace_id
+from spanlog.model.messages import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +64,7 @@ def _contents(trace: Trace) -> Iterator[RenderableType]:
 
 
 def _parts(span: Span) -> Iterator[tuple[str, str]]:
-    messages = span.chat_messages if span.span_type in ("LLM", "CHAT_MODEL") else []
+    messages = span.chat_messages if span.span_type in MODELS else []
     for message in messages:
         yield message.role, _said(message)
     if not messages:
@@ -78,16 +79,10 @@ def _parts(span: Span) -> Iterator[tuple[str, str]]:
 def _said(message: ChatMessage) -> str:
     lines = [f"(thinking) {message.reasoning}"] if message.reasoning else []
     lines += [message.text] if message.text else []
-    lines += [f"→ {call.name}({_flat(call.arguments)})" for call in message.tool_calls]
-    for result in message.tool_results:
-        failed = "failed: " if result.is_error else ""
-        lines.append(f"← {result.name or result.id or 'result'}: {failed}{_flat(result.content)}")
+    lines += [f"→ {call}" for call in message.tool_calls]
+    lines += [f"← {result}" for result in message.tool_results]
     lines += [f"[{medium.media_type}] {medium.url}" for medium in message.media]
     return "\n".join(lines)
-
-
-def _flat(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _plain(value: Any) -> str:

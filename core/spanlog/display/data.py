@@ -7,6 +7,7 @@ it, so that a page asks for it when the span is looked at. Large values are cut 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -30,7 +31,6 @@ CUT = "\x00cut"  # [the beginning of a text, how long it is]
 MORE = "\x00more"  # how many items or keys follow
 NUMBER = "\x00number"  # an integer that JavaScript would round
 
-_MODELS = ("LLM", "CHAT_MODEL")
 _EXACT = 2**53
 _DEEPEST = 60
 _NAME = 300
@@ -122,12 +122,40 @@ def outline(trace: Trace) -> Json:
     }
 
 
-def contents(span: Span, room: Room) -> Json:
-    """Return what a span holds; what is empty is left out."""
-    inputs, outputs = span.inputs, span.outputs
-    of_model = span.span_type in _MODELS
-    spoken = messages.read(inputs, outputs, of_model=of_model)
-    asked = len(messages.read(inputs, None, of_model=of_model)) if spoken else 0
+@dataclass(frozen=True)
+class Held:
+    """What went into a span and came out of it, read once for all that shows it.
+
+    Args:
+        inputs: The inputs; the JSON text itself where that cannot be read.
+        outputs: The outputs, the same.
+        asked: The messages that were sent.
+        answered: Those that were answered.
+    """
+
+    inputs: Any
+    outputs: Any
+    asked: list[ChatMessage]
+    answered: list[ChatMessage]
+
+    @classmethod
+    def by(cls, span: Span) -> Held:
+        """Read what a span holds."""
+        inputs, outputs = span.inputs, span.outputs
+        of_model = span.span_type in messages.MODELS
+        return cls(inputs, outputs, *messages.conversation(inputs, outputs, of_model=of_model))
+
+
+def contents(span: Span, room: Room, known: Held | None = None) -> Json:
+    """Return what a span holds; what is empty is left out.
+
+    Args:
+        span: The span.
+        room: How much of it is shown.
+        known: What it holds, where that has been read.
+    """
+    found = known or Held.by(span)
+    inputs, outputs = found.inputs, found.outputs
     tools = messages.read_tools(span.get_attribute("gen_ai.tool.definitions"), inputs)
     held = {} if inputs is None else {"inputs": room.cut(inputs)}
     if outputs is not None:
@@ -135,10 +163,15 @@ def contents(span: Span, room: Room) -> Json:
     return held | _told(
         failures=[room.cut(failure) for failure in _failures(span)],
         messages=[
-            room.cut(_message(message, reply=number >= asked))
-            for number, message in enumerate(spoken)
+            room.cut(_message(message, reply=reply))
+            for reply, said in ((False, found.asked), (True, found.answered))
+            for message in said
         ],
-        tools=room.cut([dataclasses.asdict(tool) for tool in tools] if of_model else []),
+        tools=room.cut(
+            [dataclasses.asdict(tool) for tool in tools]
+            if span.span_type in messages.MODELS
+            else []
+        ),
         attributes=room.cut(span.attributes),
         events=[
             room.cut(

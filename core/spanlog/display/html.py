@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import orjson
 
+from spanlog.display import data
 from spanlog.display.outline import Outline, Row
-from spanlog.model import codec
 from spanlog.model.capture import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from spanlog.display.data import Held
     from spanlog.model.messages import ChatMessage
     from spanlog.model.span import Span, SpanEvent
     from spanlog.model.trace import Trace
@@ -34,11 +35,16 @@ _NESTED = 100
 _INDENTED = 20
 
 
-def render(trace: Trace) -> str:
-    """Return a trace as HTML: a tree with times, where each span opens to show what it holds."""
+def render(trace: Trace, known: dict[str, Held] | None = None) -> str:
+    """Return a trace as HTML: a tree with times, where each span opens to show what it holds.
+
+    Args:
+        trace: The trace.
+        known: What spans hold, by their id; what is read here is put there.
+    """
     outline = Outline(trace)
     times = [t for row in outline.rows for t in (row.span.start_time_ns, row.span.end_time_ns) if t]
-    page = _Page(min(times, default=0), max(times, default=0))
+    page = _Page(min(times, default=0), max(times, default=0), {} if known is None else known)
     out = [f'<div class="spanlog"><style>{_style()}</style>{_head(outline, trace, page)}<ul>']
     rows = outline.rows[:_ROWS]
     ends: list[str] = []
@@ -92,9 +98,11 @@ class _Page:
     Args:
         begin: When the trace began, in nanoseconds since 1970.
         end: When it ended, or the last moment known of it.
+        known: What spans hold, by their id; what is read is put there.
     """
 
-    def __init__(self, begin: int, end: int) -> None:
+    def __init__(self, begin: int, end: int, known: dict[str, Held]) -> None:
+        self._known = known
         self._begin = begin
         self._length = max(end - begin, 1)
         self._room = _TRACE
@@ -126,12 +134,15 @@ class _Page:
         failures = [e for e in span.events if e.name == "exception"]
         others = [e for e in span.events if e.name != "exception"]
         why = [self._pre(_stack(e)) for e in failures] or ([self._pre(error)] if error else [])
-        said = span.chat_messages if self._room > 0 else []
+        held, said = None, []
+        if self._room > 0:
+            held = self._known[span.span_id] = data.Held.by(span)
+            said = [*held.asked, *held.answered]
         parts = [
             f"<h4>Error</h4>{''.join(why)}" if why else "",
             self._each(said, self._message),
-            self._data("Inputs", span.inputs_json, folded=bool(said)),
-            self._data("Outputs", span.outputs_json, folded=bool(said)),
+            self._data("Inputs", span.inputs_json, held and held.inputs, folded=bool(said)),
+            self._data("Outputs", span.outputs_json, held and held.outputs, folded=bool(said)),
             self.folded("Attributes", span.attributes.items()),
             self.folded("Events", [(self._moment(e), e.attributes) for e in others]),
         ]
@@ -158,13 +169,12 @@ class _Page:
             return self._pre(_pretty(value))
         return self._text(value if isinstance(value, str) else _pretty(value))
 
-    def _data(self, title: str, text: str | None, *, folded: bool) -> str:
-        """Draw inputs or outputs."""
+    def _data(self, title: str, text: str | None, value: Any, *, folded: bool) -> str:
+        """Draw inputs or outputs, given as JSON and as what that says."""
         if text is None or text == "null":
             return ""
         if self._room <= 0:
             return f"<h4>{title}</h4>{_left_out(len(text))}"
-        value = codec.plain(text)
         if not folded:
             return f"<h4>{title}</h4>{self._value(value)}"
         return (

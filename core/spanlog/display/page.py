@@ -39,13 +39,17 @@ def render(traces: Sequence[Trace], more: int = 0) -> str:
     script, css = _view()
     key = traces[0].info.trace_id
     room = _VALUES // len(traces)
-    pages = [_page(trace, room, _ATTACHMENTS // len(traces)) for trace in traces]
+    static, pages = [], []
+    for trace in traces:
+        known: dict[str, data.Held] = {}
+        static.append(html.render(trace, known))
+        pages.append(_page(trace, known, room, _ATTACHMENTS // len(traces)))
     version = hashlib.sha256((script + css).encode()).hexdigest()[:8]
     call = f"mount({data.script_json(key)}, {data.script_json(version)}, {data.script_json(css)});"
     rest = f"<p>and {more:,} more</p>" if more else ""
     return (
         f'<div data-spanlog="{escape(key)}">'
-        f'<div class="spanlog-static">{"".join(map(html.render, traces))}{rest}</div>'
+        f'<div class="spanlog-static">{"".join(static)}{rest}</div>'
         f'<script type="application/json">'
         f"{data.script_json({'pages': pages, 'more': more})}</script>"
         f'<script type="module">{script}\n{call}</script></div>'
@@ -61,7 +65,9 @@ def _view() -> tuple[str, str]:
     return _UNNEEDED.sub("", _INDENT.sub("", modules)), _INDENT.sub("", css)
 
 
-def _page(trace: Trace, values: float, attachments: int) -> dict[str, Any]:
+def _page(
+    trace: Trace, known: dict[str, data.Held], values: float, attachments: int
+) -> dict[str, Any]:
     room = data.Room(total=values)
     kept: dict[str, str] = {}
     for span in trace.data.spans:
@@ -77,6 +83,9 @@ def _page(trace: Trace, values: float, attachments: int) -> dict[str, Any]:
             kept[attachment.sha256] = url
     return {
         "trace": data.outline(trace),
-        "spans": {span.span_id: data.contents(span, room) for span in trace.data.spans},
+        "spans": {
+            span.span_id: data.contents(span, room, known.get(span.span_id))
+            for span in trace.data.spans
+        },
         "attachments": kept,
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from spanlog.model.attachments import Attachment
 
@@ -25,6 +25,9 @@ class ToolCall:
     name: str
     arguments: Any = None
 
+    def __str__(self) -> str:
+        return f"{self.name}({'' if self.arguments is None else _flat(self.arguments)})"
+
 
 @dataclass(frozen=True)
 class ToolResult:
@@ -34,6 +37,10 @@ class ToolResult:
     name: str | None
     content: Any = None
     is_error: bool = False
+
+    def __str__(self) -> str:
+        failed = "failed: " if self.is_error else ""
+        return f"{self.name or self.id or 'result'}: {failed}{_flat(self.content)}"
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,9 @@ class Tool:
     parameters: Any = None
 
 
+# The types of spans that are calls of models.
+MODELS = ("LLM", "CHAT_MODEL")
+
 _ROLES = {
     "ai": "assistant",
     "aimessagechunk": "assistant",
@@ -114,11 +124,22 @@ def read(inputs: Any, outputs: Any, *, of_model: bool) -> list[ChatMessage]:
         outputs: A span's outputs.
         of_model: It is a call of a model, so that a text alone is a message.
     """
+    asked, answered = conversation(inputs, outputs, of_model=of_model)
+    return asked + answered
+
+
+def conversation(
+    inputs: Any, outputs: Any, *, of_model: bool
+) -> tuple[list[ChatMessage], list[ChatMessage]]:
+    """Return what `read` does in two parts: what was sent, and what was answered."""
     thread = _Thread()
-    _asked(thread, inputs, of_model=of_model)
-    thread.close()
-    _answered(thread, outputs, of_model=of_model)
-    return thread.messages()
+    if inputs is not None:
+        _asked(thread, inputs, of_model=of_model)
+    sent = thread.close()
+    if outputs is not None:
+        _answered(thread, outputs, of_model=of_model)
+    found = thread.messages()
+    return found[:sent], found[sent:]
 
 
 def read_tools(definitions: Any, inputs: Any) -> list[Tool]:
@@ -205,8 +226,10 @@ class _Thread:
         self._open = True
         return self._messages[-1]
 
-    def close(self) -> None:
+    def close(self) -> int:
+        """Have what comes now be of a new message; return how many there are."""
         self._open = False
+        return sum(not message.is_empty for message in self._messages)
 
     def messages(self) -> list[ChatMessage]:
         names: dict[str | None, str] = {
@@ -230,11 +253,12 @@ def _asked(thread: _Thread, inputs: Any, *, of_model: bool) -> None:
     if of_model and (system := _first(asked, *_SYSTEM) or _first(config, *_SYSTEM)):
         _content(thread.message("system"), system)
     for name in _HISTORY:
-        held = asked.get(name)
-        _history(thread, held if isinstance(held, list) else [held], "user", alone=of_model)
+        if held := asked.get(name):
+            _history(thread, _list(held), "user", alone=of_model)
     if of_model:
         for name in _ASKED:
-            _history(thread, _list(asked.get(name)), "user", alone=True)
+            if held := asked.get(name):
+                _history(thread, _list(held), "user", alone=True)
 
 
 def _history(thread: _Thread, items: Sequence[Any], role: str, *, alone: bool) -> None:
@@ -247,13 +271,25 @@ def _history(thread: _Thread, items: Sequence[Any], role: str, *, alone: bool) -
         alone: A text alone is a message.
     """
     for item in items:
-        if isinstance(item, list):
+        if _is_pair(item):
+            _content(thread.message(item[0]), item[1])
+        elif isinstance(item, list):
             _history(thread, item, role, alone=alone)
         elif isinstance(item, str):
             if alone:
                 _content(thread.item(role), item)
         elif isinstance(item, dict):
             _one(thread, item, role)
+
+
+def _is_pair(item: Any) -> TypeGuard[list[str]]:
+    """Say whether something is a message as LangChain may be given it: a role and a text."""
+    return (
+        isinstance(item, list)
+        and len(item) == 2
+        and all(isinstance(part, str) for part in item)
+        and (item[0] in _ROLES or item[0] in ("system", "user", "assistant"))
+    )
 
 
 def _one(thread: _Thread, item: Json, role: str) -> None:
@@ -319,8 +355,9 @@ def _answered(thread: _Thread, outputs: Any, *, of_model: bool) -> None:
         _one(thread, inner, "assistant")
         return
     for name in _REPLIES:
-        for one in _list(reply.get(name)):
-            _choice(thread, one)
+        if held := reply.get(name):
+            for one in _list(held):
+                _choice(thread, one)
     if isinstance(output, list):
         _history(thread, output, "assistant", alone=False)
     if output or any(reply.get(name) for name in _REPLIES):
@@ -551,6 +588,10 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
+def _flat(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def _str(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
@@ -558,9 +599,11 @@ def _str(value: Any) -> str:
 def _first(held: Json, *paths: str) -> Any:
     """Return what stands first under one of some names; a dot leads into what stands there."""
     for path in paths:
-        value: Any = held
-        for name in path.split("."):
-            value = _dict(value).get(name)
+        value: Any = held.get(path)
+        if value is None and "." in path:
+            value = held
+            for name in path.split("."):
+                value = _dict(value).get(name)
         if value is not None:
             return value
     return None

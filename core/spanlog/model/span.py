@@ -223,7 +223,7 @@ class Span:
     @property
     def chat_messages(self) -> list[ChatMessage]:
         """What was said, read the same whatever the provider: what was sent, then the answer."""
-        of_model = self.span_type in ("LLM", "CHAT_MODEL")
+        of_model = self.span_type in messages.MODELS
         return messages.read(self.inputs, self.outputs, of_model=of_model)
 
     @property

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from spanlog.model import spoken
 from spanlog.model.attachments import take_out
 from spanlog.model.codec import STORE
+from spanlog.model.messages import MODELS
 from spanlog.model.span import Span
 from spanlog.model.trace import TraceState
-from spanlog.store.preview import request_preview, response_preview
 from spanlog.store.processes import this_process
 from spanlog.store.schema import (
     COUNTS,
+    spans,
     storable,
     traces,
 )
@@ -36,6 +38,12 @@ _PARAMETERS = 32_000 if sqlite3.sqlite_version_info >= (3, 32) else 999
 _ROWS = 250
 # Ids in one statement: SQLite before 3.32 takes 999 parameters, and a query has others.
 _IDS = 500
+_INPUTS, _OUTPUTS = map(spans.columns.keys().index, ("inputs", "outputs"))
+# Characters of an open root's inputs that are read, in under 1 ms: it may be open for long, and
+# what is larger is read when it has ended.
+_READ_OPEN = 100_000
+# Open traces of which it is remembered what they were asked: 10 MB at most.
+_REMEMBERED = 100
 _NO_SUMS = (None,) * len(COUNTS)  # which are written when all spans are
 _OPEN: Mapping[str, float] = {}  # what is put off of an open span is still its own thread's
 
@@ -169,9 +177,48 @@ def _span_row(
     )
 
 
-def trace_row(header: TraceHeader, experiment: int, root: Span | None) -> tuple[Any, ...]:
-    """Return a row in the order of the table's columns."""
-    facts = header_facts(header) if root is None else root_facts(header, root)
+class Asked:
+    """What open traces were asked: their roots are written again and again, as at each flush."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, str]] = {}
+
+    def of(self, root: Span, inputs: str | None) -> str | None:
+        """Return what a root was asked; the same inputs are read once.
+
+        What is large is read only when the root has ended: till then its inputs may be set anew.
+        """
+        before, text = self._known.pop(root.trace_id, (None, ""))
+        if inputs is None:
+            return None
+        ended = root.end_time_ns is not None
+        if before != inputs:
+            if not ended and len(inputs) > _READ_OPEN:
+                return spoken.shortened(inputs)
+            text = spoken.preview(inputs, reply=False, of_model=root.span_type in MODELS)
+        if not ended:
+            self._known[root.trace_id] = inputs, text
+            if len(self._known) > _REMEMBERED:
+                del self._known[next(iter(self._known))]
+        return text
+
+
+def trace_row(
+    header: TraceHeader, experiment: int, root: tuple[Span, tuple[Any, ...]] | None, asked: Asked
+) -> tuple[Any, ...]:
+    """Return a row in the order of the table's columns.
+
+    Args:
+        header: What is known of the trace without its spans.
+        experiment: The number of its experiment.
+        root: Its root span and the row of that, if they are written now.
+        asked: What open traces were asked.
+    """
+    if root is None:
+        facts = header_facts(header)
+    else:
+        span, row = root
+        facts = root_facts(header, span, row[_INPUTS], row[_OUTPUTS], asked)
     whole = root is not None or header.own
     return (
         header.trace_id,
@@ -195,14 +242,25 @@ def header_facts(header: TraceHeader) -> tuple[Any, ...]:
     )
 
 
-def root_facts(header: TraceHeader, root: Span) -> tuple[Any, ...]:
-    """Return the same with what its topmost span says."""
-    request = header.request_preview or request_preview(root._inputs)
+def root_facts(
+    header: TraceHeader, root: Span, inputs: str | None, outputs: str | None, asked: Asked
+) -> tuple[Any, ...]:
+    """Return the same with what its topmost span says.
+
+    Args:
+        header: What is known of the trace without its spans.
+        root: That span.
+        inputs: Its inputs without the binary content in them.
+        outputs: Its outputs, the same.
+        asked: What open traces were asked.
+    """
+    request = header.request_preview or asked.of(root, inputs)
     state, took, response = TraceState.IN_PROGRESS.value, None, header.response_preview
     if root.end_time_ns is not None:
         state = header.state or ("ERROR" if root._code == "ERROR" else "OK")
         took = (root.end_time_ns - root.start_time_ns) // 1_000_000
-        response = response or response_preview(root._outputs)
+        if not response and outputs is not None:
+            response = spoken.preview(outputs, reply=True, of_model=root.span_type in MODELS)
     return (
         storable(root.name),
         state,

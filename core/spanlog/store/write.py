@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -16,6 +16,7 @@ from spanlog.store.dialects import insert
 from spanlog.store.errors import NotFoundError
 from spanlog.store.processes import this_process
 from spanlog.store.rows import (
+    Asked,
     Attached,
     Upsert,
     in_chunks,
@@ -81,6 +82,7 @@ class Writer:
     ) -> None:
         self._database, self._experiment_ids, self._settings = database, experiment_ids, settings
         self._sums = sums_in_mind
+        self._asked = Asked()
         engine, new = database.engine, insert(database.engine.dialect)
         self._spans, self._tags, self._facts = (
             Upsert(engine, upsert(new, table)) for table in (spans, trace_tags, trace_metadata)
@@ -93,13 +95,15 @@ class Writer:
         Raises:
             Unavailable: Nothing was kept; the same may be tried again.
         """
-        roots = {span.trace_id: span for span in new_spans if span.parent_id is None}
+        roots: dict[str, tuple[Span, tuple[Any, ...]]] = {}
         attached = Attached(self._settings.attachment_bytes)
         span_rows = []
         by_trace: dict[str, list[tuple[Span, Mapping[str, float]]]] = {}
         for span in new_spans:
             used = used_by(span)
-            span_rows.append(span_row(span, used, attached))
+            span_rows.append(row := span_row(span, used, attached))
+            if span.parent_id is None:
+                roots[span.trace_id] = span, row
             by_trace.setdefault(span.trace_id, []).append((span, used))
         tags = [(h, *pair) for h in headers for pair in h.tags.items()]
         facts = [(h, *pair) for h in headers for pair in h.metadata.items()]
@@ -112,7 +116,10 @@ class Writer:
                     name: self._experiment_id(connection, name)
                     for name in {h.experiment for h in headers}
                 }
-                rows = [trace_row(h, ids[h.experiment], roots.get(h.trace_id)) for h in headers]
+                rows = [
+                    trace_row(h, ids[h.experiment], roots.get(h.trace_id), self._asked)
+                    for h in headers
+                ]
                 rows.sort(key=itemgetter(0))  # so two that write the same ones cannot deadlock
                 self._traces.run(connection, rows)
                 versions = _versions(connection, by_trace)
@@ -121,7 +128,8 @@ class Writer:
                 sums.put(connection, sums_of)
                 for header in headers:
                     if not header.own and header.trace_id in sums_of:
-                        _note_local_root(connection, header, sums_of[header.trace_id].parents)
+                        parents = sums_of[header.trace_id].parents
+                        _note_local_root(connection, header, parents, self._asked)
                 for index in fulltext.INDEXES:
                     index.add(connection, span_rows)
                 self._tags.run(connection, pair_rows(tags))
@@ -133,7 +141,7 @@ class Writer:
             reason = getattr(error, "orig", None) or error
             raise self._unavailable(reason) from error
         self._experiment_ids.update(ids)
-        over = {trace_id for trace_id, root in roots.items() if root.end_time_ns is not None}
+        over = {trace_id for trace_id, (root, _) in roots.items() if root.end_time_ns is not None}
         self._sums.keep(versions, sums_of, over)
 
     def restore(self, bundles: Sequence[Bundle]) -> int:
@@ -203,7 +211,10 @@ def _versions(connection: sa.Connection, trace_ids: Iterable[str]) -> dict[str, 
 
 
 def _note_local_root(
-    connection: sa.Connection, header: TraceHeader, parents: Mapping[str, str | None]
+    connection: sa.Connection,
+    header: TraceHeader,
+    parents: Mapping[str, str | None],
+    asked: Asked,
 ) -> None:
     """Have a trace whose root is written elsewhere go by the topmost span that is known of it."""
     of_trace = traces.c.trace_id == header.trace_id
@@ -214,7 +225,9 @@ def _note_local_root(
     first = connection.execute(query.order_by(spans.c.start_time_ns).limit(1)).mappings().first()
     if first is None:
         return
-    name, state, began, took, _, request, response = root_facts(header, read_span(first))
+    texts = first["inputs"], first["outputs"]
+    facts = root_facts(header, read_span(first), *texts, asked)
+    name, state, began, took, _, request, response = facts
     connection.execute(
         sa.update(traces)
         .where(of_trace)

@@ -21,7 +21,9 @@ from starlette.routing import Route
 from spanlog.api import feedback, search
 from spanlog.display import data
 from spanlog.errors import Unavailable
+from spanlog.model import spoken
 from spanlog.model.assessments import Assessment, AssessmentSource, AssessmentSourceType, Feedback
+from spanlog.model.messages import MODELS
 from spanlog.model.trace import SESSION, TraceState
 from spanlog.runtime import default
 from spanlog.store.errors import NotFoundError
@@ -309,8 +311,12 @@ def _light(trace: Trace) -> dict[str, Any]:
 
 
 def _said(trace: Trace, room: data.Room) -> dict[str, Any]:
-    """Return what went into a trace and what came out of it."""
+    """Return what was said to a trace and what it answered, or else what went in and came out."""
     root: Span | None = next((s for s in trace.data.spans if s.parent_id is None), None)
     if root is None:
         return {"inputs": None, "outputs": None}
-    return {"inputs": room.cut(root.inputs), "outputs": room.cut(root.outputs)}
+    inputs, outputs = root.inputs, root.outputs
+    of_model = root.span_type in MODELS
+    asked = spoken.said(inputs, reply=False, of_model=of_model) or inputs
+    answered = spoken.said(outputs, reply=True, of_model=of_model) or outputs
+    return {"inputs": room.cut(asked), "outputs": room.cut(answered)}

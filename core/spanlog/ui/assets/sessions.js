@@ -113,17 +113,6 @@ function drawSide(data, side) {
   const box = h("div", { class: `turn ${side}` });
   const root = box.attachShadow({ mode: "open" });
   root.adoptedStyleSheets = [TraceView.sheet];
-  root.append(value(onlyText(data), {}, []));
+  root.append(value(data, {}, []));
   return box;
-}
-
-/**
- * Return the one text that went in, where there is one; else all that did.
- *
- * @param {Json} data
- */
-function onlyText(data) {
-  const values =
-    data && typeof data === "object" && !Array.isArray(data) ? Object.values(data) : [];
-  return values.length === 1 && typeof values[0] === "string" ? values[0] : data;
 }
