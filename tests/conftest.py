@@ -74,7 +74,14 @@ sys.meta_path.insert(0, imported_by_the_writer)  # type: ignore[arg-type]
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that is marked `stores` over each of them."""
     if metafunc.definition.get_closest_marker("stores"):
-        metafunc.parametrize("tracking_uri", ["sqlite", "postgresql"], indirect=True)
+        server = pytest.param("postgresql", marks=pytest.mark.slow)
+        metafunc.parametrize("tracking_uri", ["sqlite", server], indirect=True)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark as slow what takes a program that is slow to start."""
+    if {"browser", "postgresql"} & set(getattr(item, "fixturenames", ())):
+        item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
