@@ -43,7 +43,13 @@ settings.register_profile(
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-settings.load_profile("spanlog")
+# For the quick part: what few examples do not find, the whole finds.
+settings.register_profile("quick", settings.get_profile("spanlog"), max_examples=20)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try fewer examples where what is slow is left out."""
+    settings.load_profile("quick" if config.option.markexpr == "not slow" else "spanlog")
 
 
 class ImportedByTheWriter:

@@ -399,6 +399,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value", ["1GB", "-1", "nan", "inf", "1e400", "1e305", "9" * 5000, "\u0663"]
 )
