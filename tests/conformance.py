@@ -935,12 +935,11 @@ LIBRARIES = [
 
 
 @pytest.fixture(scope="module", params=LIBRARIES, ids=str)
-def library(request: pytest.FixtureRequest) -> Iterator[Library]:
+def library(request: pytest.FixtureRequest) -> Library:
     importlib.import_module(request.param.module)
     gc.collect()
     gc.freeze()  # so that collecting what a test left is quick
-    yield request.param
-    gc.unfreeze()
+    return request.param
 
 
 @pytest.fixture(scope="module")
@@ -961,7 +960,7 @@ def autolog(request: pytest.FixtureRequest, library: Library) -> Iterator[Callab
 
 @pytest.fixture(params=["sync", "async"])
 async def untraced(
-    request: pytest.FixtureRequest, library: Library, server: Loopback
+    request: pytest.FixtureRequest, library: Library, server: Loopback, no_certificates: None
 ) -> AsyncIterator[Calls]:
     """Give the calls of a client, untraced so far."""
     calls = Calls(library, server.url, is_async=request.param == "async")

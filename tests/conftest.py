@@ -42,7 +42,13 @@ settings.register_profile(
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-settings.load_profile("spanlog")
+# For the quick part: what few examples do not find, the whole finds.
+settings.register_profile("quick", settings.get_profile("spanlog"), max_examples=20)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try fewer examples where what is slow is left out."""
+    settings.load_profile("quick" if config.option.markexpr == "not slow" else "spanlog")
 
 
 class ImportedByTheWriter:
@@ -73,7 +79,14 @@ sys.meta_path.insert(0, imported_by_the_writer)  # type: ignore[arg-type]
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that is marked `stores` over each of them."""
     if metafunc.definition.get_closest_marker("stores"):
-        metafunc.parametrize("tracking_uri", ["sqlite", "postgresql"], indirect=True)
+        server = pytest.param("postgresql", marks=pytest.mark.slow)
+        metafunc.parametrize("tracking_uri", ["sqlite", server], indirect=True)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark as slow what takes a program that is slow to start."""
+    if {"browser", "postgresql"} & set(getattr(item, "fixturenames", ())):
+        item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
@@ -83,13 +96,26 @@ def postgresql() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store without traces: to copy it takes a tenth of what it takes to make one."""
+    path = tmp_path_factory.mktemp("empty") / "spanlog.db"
+    spanlog.set_tracking_uri(str(path))
+    spanlog.set_tracking_uri("sqlite://")
+    assert [file.name for file in path.parent.iterdir()] == [path.name]  # it is closed
+    return path
+
+
 @pytest.fixture
 def tracking_uri(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    empty_store: Path,
 ) -> Iterator[str]:
     """Return where the test's store is, for its subprocesses too."""
     if getattr(request, "param", "sqlite") == "sqlite":
-        yield str(tmp_path / "spanlog.db")
+        yield str(shutil.copy(empty_store, tmp_path / "spanlog.db"))
         return
     with postgres.schema(request.getfixturevalue("postgresql")) as uri:
         monkeypatch.setenv("SPANLOG_TRACKING_URI", uri)
@@ -154,6 +180,20 @@ def stored(tmp_path: Path) -> Callable[[], bytes]:
         return b"".join(path.read_bytes() for path in tmp_path.glob("spanlog.db*"))
 
     return read
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_old_is_collected() -> None:
+    """Have garbage be looked for among what a module makes only: many tests have it collected."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def no_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have clients load no certificates, which takes each long: the servers here need none."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
 
 
 @pytest.fixture

@@ -146,7 +146,7 @@ def traced() -> Iterator[None]:
 
 @pytest.fixture(params=["sync", "async"])
 async def client(
-    request: pytest.FixtureRequest, openai_server: Loopback, traced: None
+    request: pytest.FixtureRequest, openai_server: Loopback, traced: None, no_certificates: None
 ) -> AsyncIterator[Client]:
     """Give a client, whose calls are traced."""
     openai_server.requests.clear()

@@ -261,6 +261,7 @@ def test_a_program_that_is_run_is_as_without_us(end: str, tmp_path: Path) -> Non
     assert run("-m", "spanlog", "run", *how, end, "--help", cwd=tmp_path) == plain
 
 
+@pytest.mark.slow
 def test_a_program_that_is_run_is_recorded(
     tmp_path: Path, traces: Callable[[], list[Trace]]
 ) -> None:
@@ -282,6 +283,7 @@ if len(sys.argv) < 2:
     assert [trace.info.name for trace in traces()] == ["program", "program"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [[], ["--json"], ["--tree"]], ids=["lines", "json", "tree"])
 def test_tail_waits_for_a_store_and_shows_traces_as_they_come(
     form: list[str], tmp_path: Path
@@ -305,6 +307,7 @@ def test_tail_waits_for_a_store_and_shows_traces_as_they_come(
     assert (process.returncode, err) == (130, "")
 
 
+@pytest.mark.slow
 @pytest.mark.stores
 def test_tail_shows_what_is_written_long_after_it_began(tmp_path: Path, tracking_uri: str) -> None:
     def begin(name: str) -> Any:
@@ -368,6 +371,7 @@ def test_what_is_exported_is_imported_into_another_store(
         assert cli(*misused).exit_code == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a full disk to try")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("command", ["traces", "show", "stats", "--help"])
@@ -388,6 +392,38 @@ def test_what_cannot_be_printed_is_one_clear_error_or_none(
         assert (error in err, err.count("\n")) == (True, 1 if error else 0)
 
 
+COMMANDS = (
+    ["traces"],
+    ["traces", "--json"],
+    ["show", "last", "--io"],
+    ["show", "last", "--json"],
+    ["stats"],
+    ["stats", "--json"],
+    ["datasets", "add", "größe 漢字"],
+    ["datasets"],
+    ["datasets", "show", "größe 漢字"],
+    ["export", "größe 漢字.jsonl"],
+    ["import", "größe 漢字.jsonl"],
+    ["delete", "--before", "0s"],
+    ["--help"],
+)
+END = "that was it"
+ONE_AFTER_THE_OTHER = f"""
+import json, sys
+import click
+from spanlog.cli import main
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["spanlog", *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        if end.code:
+            sys.exit(f"{{arguments}} ended with {{end.code}}")
+    click.echo("{END}")
+"""
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "cp437", "koi8-r", "utf-16"])
 def test_whatever_characters_can_be_written_everything_is_printed(
     encoding: str, tmp_path: Path
@@ -398,32 +434,18 @@ def test_whatever_characters_can_be_written_everything_is_printed(
             pass
         span.set_status_error("ließ nach …")
     spanlog.flush()
-    for arguments in (
-        ["traces"],
-        ["traces", "--json"],
-        ["show", "last", "--io"],
-        ["show", "last", "--json"],
-        ["stats"],
-        ["stats", "--json"],
-        ["datasets", "add", "größe 漢字"],
-        ["datasets"],
-        ["datasets", "show", "größe 漢字"],
-        ["export", "größe 漢字.jsonl"],
-        ["import", "größe 漢字.jsonl"],
-        ["delete", "--before", "0s"],
-        ["--help"],
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", "spanlog", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": encoding},
-            input="y\n".encode(encoding),
-            capture_output=True,
-        )
-        written = "utf-8" if encoding == "ascii" else encoding  # as click has it
-        said = done.stderr.decode(written)
-        assert (done.returncode, "Traceback" in said) == (0, False), (arguments, said)
-        out = done.stdout.decode(written)
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_AFTER_THE_OTHER, json.dumps(COMMANDS)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": encoding},
+        input=("y\n" * len(COMMANDS)).encode(encoding),
+        capture_output=True,
+    )
+    written = "utf-8" if encoding == "ascii" else encoding  # as click has it
+    said = done.stderr.decode(written)
+    assert (done.returncode, "Traceback" in said) == (0, False), said
+    printed = done.stdout.decode(written).split(END + "\n")[:-1]
+    for arguments, out in zip(COMMANDS, printed, strict=True):
         if "--json" in arguments:
             assert "größe 漢字" in json.dumps(json.loads(out.split("\n")[0]), ensure_ascii=False)
 

@@ -630,6 +630,7 @@ def run(code: str, cwd: Path, *args: str) -> list[str]:
     return done.stdout.split("\n")[:-1]
 
 
+@pytest.mark.slow
 def test_autolog_for_all_imports_no_library_and_overrides_nothing_explicit(
     library: Library, tmp_path: Path
 ) -> None:
@@ -682,6 +683,7 @@ def test_a_library_that_is_missing_is_an_error_only_where_it_was_asked_for(
     assert all(line.endswith(f"pip install {library.install}") for line in printed)
 
 
+@pytest.mark.slow
 async def test_a_stream_that_the_end_of_the_program_cuts_off_keeps_what_had_arrived(
     calls: Calls, server: Loopback, tmp_path: Path
 ) -> None:

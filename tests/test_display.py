@@ -172,6 +172,7 @@ def test_print_shows_a_line_for_the_trace_and_one_for_each_span():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1:strict", "utf-8", "cp437"])
 def test_print_writes_what_it_can_wherever_a_program_prints(tmp_path, encoding):
     code = """

@@ -59,6 +59,7 @@ def names(found: list[Trace]) -> list[str | None]:
     return sorted((trace.info.name for trace in found), key=str)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "status"),
     [("", 0), ("sys.exit(3)", 3), ("raise KeyError('x')", 1), ("os.kill(os.getpid(), 2)", -2)],
@@ -72,6 +73,7 @@ def test_all_is_written_at_the_end(tmp_path: Path, traces: Traces, end: str, sta
     assert len(traces()) == 2001
 
 
+@pytest.mark.slow
 def test_the_end_of_a_program_that_records_is_quick(tmp_path: Path) -> None:
     code = "record('a'); spanlog.flush(); print(time.time(), flush=True)"
     _, out, _ = run(tmp_path, code)
@@ -91,6 +93,7 @@ atexit.register(record, 'in a handler registered after spanlog was loaded')
     assert len(traces()) == 3
 
 
+@pytest.mark.slow
 def test_a_span_ended_by_a_thread_that_outlives_the_main_one_is_written(
     tmp_path: Path, traces: Traces
 ) -> None:
@@ -119,6 +122,7 @@ asyncio.run(main())""",
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wait", _WAITS.values(), ids=_WAITS)
 def test_sigterm_ends_the_program_at_once_whatever_it_does(
     tmp_path: Path, traces: Traces, wait: str
@@ -148,6 +152,7 @@ print('ready', flush=True)
     assert sorted(span.name for span in trace.data.spans) == ["a", "open"]
 
 
+@pytest.mark.slow
 def test_the_last_to_end_before_sigterm_is_written_within_moments(
     tmp_path: Path, traces: Traces
 ) -> None:
@@ -160,6 +165,7 @@ os.kill(os.getpid(), signal.SIGTERM)
     assert names(traces()) == ["first", "last"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_users_own_sigterm_handler_is_left_alone(
     tmp_path: Path, traces: Traces, when: str
@@ -189,6 +195,7 @@ print('alive')
     assert run(tmp_path, code)[:2] == (0, "alive\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["os._exit(0)", "os.kill(os.getpid(), signal.SIGKILL)"])
 def test_a_killed_program_leaves_what_had_ended_and_what_was_open(
     tmp_path: Path, traces: Traces, how: str
@@ -222,6 +229,7 @@ with spanlog.start_span('root') as root:
     assert ended == {"root": False, "ended": True, "open": False}
 
 
+@pytest.mark.slow
 def test_a_killed_program_that_nobody_has_asked_after_counts_as_ended(
     tmp_path: Path, traces: Traces
 ) -> None:
@@ -246,6 +254,7 @@ print(time.time(), flush=True)
 """
 
 
+@pytest.mark.slow
 def test_the_end_is_held_up_only_so_long_by_a_store_that_cannot_be_written(tmp_path: Path) -> None:
     spanlog.flush()
     status, out, err = run(tmp_path, LOCKED.format(bound=1.0))
@@ -254,6 +263,7 @@ def test_the_end_is_held_up_only_so_long_by_a_store_that_cannot_be_written(tmp_p
     assert "1 spans could not be written before the end" in err
 
 
+@pytest.mark.slow
 def test_the_end_is_not_held_up_by_a_store_that_is_known_to_be_away(tmp_path: Path) -> None:
     code = """
 default().settings.tracking_uri = '/proc/no/spanlog.db'
@@ -266,6 +276,7 @@ print(time.time(), flush=True)
     assert "1 spans could not be written before the end" in err
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_wait_for_the_store_at_once(tmp_path: Path) -> None:
     spanlog.flush()
     process = begin(tmp_path, LOCKED.format(bound=300.0) + "recorder._AWAY_WAIT = 300.0")

@@ -37,6 +37,7 @@ def run(tmp_path: Path, code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.stores
 def test_parent_and_child_both_record_and_nothing_is_there_twice(
     tmp_path: Path, traces: Traces
@@ -83,6 +84,7 @@ with spanlog.start_span('root') as root:
     assert (trace.info.name, trace.info.state) == ("root", "OK")
 
 
+@pytest.mark.slow
 @pytest.mark.stores
 def test_forks_while_other_threads_record_and_read_lose_and_hang_nothing(
     tmp_path: Path, traces: Traces
@@ -120,6 +122,7 @@ print(sum(counts))
     assert (found.count("child"), found.count("thread")) == (240, count)
 
 
+@pytest.mark.slow
 def test_a_fork_in_the_first_moment_of_a_program_is_safe(tmp_path: Path, traces: Traces) -> None:
     code = """
 record('parent')
@@ -150,6 +153,7 @@ record('after')
     assert len(traces()) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.stores
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_spans_of_a_multiprocessing_child_are_written_at_its_end(
@@ -175,6 +179,7 @@ if __name__ == '__main__':
     assert sorted(map(str, found)) == ["child", "child", "in a thread", "in a thread", "parent"]
 
 
+@pytest.mark.slow
 def test_a_pool_that_is_terminated_leaves_what_its_workers_recorded(
     tmp_path: Path, traces: Traces
 ) -> None:
@@ -190,6 +195,7 @@ if __name__ == '__main__':
     assert len(traces()) == 41
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_a_worker_ends_by_sigterm_whatever_it_waits_for(
     tmp_path: Path, traces: Traces, method: str
@@ -219,6 +225,7 @@ if __name__ == '__main__':
     assert sorted(str(trace.info.name) for trace in traces()) == ["parent", "work"]
 
 
+@pytest.mark.slow
 def test_a_worker_in_a_long_call_in_c_ends_by_sigterm_at_once(
     tmp_path: Path, traces: Traces
 ) -> None:
@@ -244,6 +251,7 @@ if __name__ == '__main__':
     assert [trace.info.name for trace in traces()] == ["work"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("why", ["a handler", "a wakeup descriptor"])
 def test_a_worker_that_is_told_of_signals_itself_is_left_alone(tmp_path: Path, why: str) -> None:
     uses = {
@@ -273,6 +281,7 @@ if __name__ == '__main__':
     run(tmp_path, code)
 
 
+@pytest.mark.slow
 def test_a_child_that_records_nothing_is_left_to_itself(tmp_path: Path) -> None:
     code = """
 import signal
@@ -293,6 +302,7 @@ if __name__ == '__main__':
     run(tmp_path, code)
 
 
+@pytest.mark.slow
 def test_a_fork_waits_a_bounded_time_for_a_locked_store(tmp_path: Path, traces: Traces) -> None:
     code = """
 import sqlite3

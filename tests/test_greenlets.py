@@ -57,8 +57,19 @@ assert spanlog.flush()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
-@pytest.mark.parametrize("order", ["patched first", "patched later"])
-@pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
+@pytest.mark.parametrize(
+    "order", ["patched first", pytest.param("patched later", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize(
+    "fork",
+    [
+        pytest.param(FORKS["subprocess"], id="subprocess", marks=pytest.mark.slow),
+        pytest.param(
+            FORKS["a function before it"], id="a function before it", marks=pytest.mark.slow
+        ),
+        pytest.param(FORKS["fork"], id="fork"),
+    ],
+)
 @pytest.mark.parametrize("kind", PATCHES)
 def test_subprocesses_beside_greenlets_that_record_go_well(
     tmp_path: Path, traces: Callable[[], list[Trace]], kind: str, fork: str, order: str

@@ -70,6 +70,7 @@ def test_a_span_is_in_the_store_soon_after_it_ended_without_any_flush(rows: Any)
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting_up", ["autolog()", "trace(len)", "start_span"])
 @pytest.mark.stores
 def test_the_writers_thread_imports_nothing_that_a_program_may_be_importing(
@@ -365,6 +366,7 @@ def test_recorded_spans_are_freed_without_the_garbage_collector() -> None:
         gc.enable()
 
 
+@pytest.mark.slow
 def test_the_memory_that_spans_take_is_given_back() -> None:
     def work(n: int) -> None:
         for _ in range(n):
@@ -400,6 +402,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value", ["1GB", "-1", "nan", "inf", "1e400", "1e305", "9" * 5000, "\u0663"]
 )

@@ -57,6 +57,7 @@ def python(code: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.stores
 def test_eight_processes_that_make_and_fill_one_store_at_once_lose_nothing(
     tmp_path: Path, tracking_uri: str
@@ -136,6 +137,7 @@ opened.close()
     assert names(traces) == ["after", "later", "third"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no file that is open can be deleted there")
 def test_processes_whose_file_is_deleted_again_and_again_go_on(
     tmp_path: Path, traces: Traces

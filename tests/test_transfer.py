@@ -361,6 +361,7 @@ def test_how_large_a_trace_may_be_can_be_set(
     assert spanlog.import_traces(file, trace_mb=50) == (0, 1)
 
 
+@pytest.mark.slow
 def test_what_is_compressed_out_of_proportion_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "bomb.jsonl.gz"
     file.write_bytes(gzip.compress((line() + b"\n") * 4_000) * 3)
@@ -461,6 +462,7 @@ print(int(peak.split()[1]) * 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak")
 def test_an_import_takes_little_memory_whatever_is_in_a_file(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")

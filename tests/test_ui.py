@@ -577,6 +577,7 @@ HEADERS = st.sampled_from(
 BODY = st.dictionaries(st.sampled_from(["value", "name", "rationale", "span_id"]), VALUES) | VALUES
 
 
+@pytest.mark.slow
 @hypothesis.settings(max_examples=250)
 @hypothesis.given(
     st.sampled_from(["GET", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "ODD"]),
