@@ -127,7 +127,7 @@ def add(
     if name in (one.name for one in there.dataset_sizes()):
         added = there.keep_more(name, ids)
     else:
-        added = len(there.keep(name, ids))
+        added = len(there.keep(name, ids).records)
     skipped = len(ids) - added
     if as_json:
         from spanlog.cli.output import put_json
