@@ -13,8 +13,7 @@ import pytest
 import spanlog
 from hypothesis import given
 from hypothesis import strategies as st
-from spanlog import config
-from spanlog.runtime import current_store
+from spanlog.runtime import current_store, default
 from spanlog.store import limits
 from spanlog.store.filters import FilterError, parse_filter
 from spanlog.store.limits import SearchTimeoutError
@@ -73,7 +72,7 @@ def test_no_pattern_holds_up_other_threads_or_runs_on(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pattern, text = SLOW[name]
-    monkeypatch.setattr(config, "search_seconds", 1.0)
+    monkeypatch.setattr(default().settings, "search_seconds", 1.0)
     record(text)
     began = time.monotonic()
     with Ticks() as ticks, contextlib.suppress(SearchTimeoutError):
@@ -83,7 +82,7 @@ def test_no_pattern_holds_up_other_threads_or_runs_on(
 
 
 def test_a_pattern_that_runs_on_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "search_seconds", 0.2)
+    monkeypatch.setattr(default().settings, "search_seconds", 0.2)
     record("a" * 60 + "!")
     with pytest.raises(SearchTimeoutError, match=r"SPANLOG_SEARCH_SECONDS"):
         found("name RLIKE '^(a|a)*$'")
@@ -97,7 +96,7 @@ def test_any_search_is_stopped_when_its_time_is_over(monkeypatch: pytest.MonkeyP
     for n in range(2_000):
         record(f"{'a' * 40}!{n}", text="cloud map " * 30)
     spanlog.flush()
-    monkeypatch.setattr(config, "search_seconds", 1e-3)
+    monkeypatch.setattr(default().settings, "search_seconds", 1e-3)
     slow = "name RLIKE '^(a|a)*$' OR span.content ILIKE '%no such thing%'"
     for search in (
         lambda: found(slow),
@@ -107,7 +106,7 @@ def test_any_search_is_stopped_when_its_time_is_over(monkeypatch: pytest.MonkeyP
     ):
         with pytest.raises(SearchTimeoutError):
             search()
-    monkeypatch.setattr(config, "search_seconds", 60.0)
+    monkeypatch.setattr(default().settings, "search_seconds", 60.0)
     assert len(found("name LIKE 'aa%'")) == 2_000
 
 
@@ -116,7 +115,7 @@ def test_a_search_that_finds_much_takes_the_time_it_takes(monkeypatch: pytest.Mo
     for n in range(1_500):
         record(f"trace {n}")
     spanlog.flush()
-    monkeypatch.setattr(config, "search_seconds", 0.5)
+    monkeypatch.setattr(default().settings, "search_seconds", 0.5)
     found = current_store().figures(parse_filter(None))
     next(found)
     time.sleep(1)  # whoever asks takes longer than the search may

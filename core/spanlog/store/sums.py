@@ -97,7 +97,7 @@ def from_rows(connection: sa.Connection, trace_id: str) -> Sums:
     sums = Sums()
     columns = (spans.c.span_id, spans.c.parent_id, spans.c.model, *(spans.c[n] for n in COUNTS))
     rows = connection.execute(sa.select(*columns).where(spans.c.trace_id == trace_id))
-    for span_id, parent_id, model, *values in rows:
+    for span_id, parent_id, model, *values in map(tuple, rows):
         used = {n: v for n, v in zip(COUNTS, values, strict=True) if v is not None}
         sums.put(span_id, parent_id, model, used)
     return sums
