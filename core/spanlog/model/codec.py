@@ -71,7 +71,7 @@ def to_dict(parts: Parts) -> Json:
         "status": {"code": parts.status, "message": parts.status_message},
         "inputs": plain(parts.inputs),
         "outputs": plain(parts.outputs),
-        "attributes": dict(parts.attributes),
+        "attributes": parts.attributes,
         "events": _from_events(parts.events, FILE.time),
     }
 

@@ -255,7 +255,7 @@ class Span:
         """Have all of it read; a span that was recorded has been."""
 
     def _parts(self) -> Parts:
-        """Return what it is made of, as it is now."""
+        """Return what it is made of, as it is now and stays in what is returned."""
         return Parts(
             self.trace_id,
             self.span_id,
@@ -268,8 +268,8 @@ class Span:
             self._message,
             self._inputs,
             self._outputs,
-            self._attributes,
-            self._events,
+            dict(self._attributes),
+            list(self._events),
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -51,29 +51,11 @@ class Stage:
         """Return what the sinks are handed for a span. The span itself stays as it is."""
         if span.end_time_ns is not None:  # what was put off of an open one is its own thread's
             span._settle()
-        plain = _copied(span)
+        plain = Span._stored(*span._parts())
         _redact(plain, span._trace.secrets)
         for processor in self.processors:
             _process(plain, processor)
         return plain
-
-
-def _copied(span: LiveSpan) -> Span:
-    return Span._stored(
-        span.trace_id,
-        span.span_id,
-        span.parent_id,
-        span.name,
-        span.span_type,
-        span.start_time_ns,
-        span.end_time_ns,
-        span._code,
-        span._message,
-        span._inputs,
-        span._outputs,
-        dict(span._attributes),
-        list(span._events),
-    )
 
 
 def _process(span: Span, processor: Callable[[LiveSpan], object]) -> None:
