@@ -14,7 +14,8 @@ import spanlog
 from cassettes import FOLDER, Unreadable, load, paths
 from hypothesis import given
 from hypothesis import strategies as st
-from spanlog.model import messages, spoken
+from spanlog import spoken
+from spanlog.model import messages
 from spanlog.model.capture import capture
 
 from fixtures import openai_routes

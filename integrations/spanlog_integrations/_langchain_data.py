@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from spanlog.model import spoken
+from spanlog import spoken
 from spanlog.model.capture import capture, decode
 from spanlog.model.span import SpanType
 

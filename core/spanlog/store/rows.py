@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from spanlog.model import spoken
+from spanlog import spoken
 from spanlog.model.attachments import take_out
 from spanlog.model.codec import STORE
 from spanlog.model.messages import MODELS

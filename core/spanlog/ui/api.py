@@ -18,10 +18,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
+from spanlog import spoken
 from spanlog.api import feedback, search
 from spanlog.display import data
 from spanlog.errors import Unavailable
-from spanlog.model import spoken
 from spanlog.model.assessments import Assessment, AssessmentSource, AssessmentSourceType, Feedback
 from spanlog.model.messages import MODELS
 from spanlog.model.trace import SESSION, TraceState
