@@ -25,7 +25,7 @@ from spanlog.record.streams import Stepped
 from spanlog.safety import guarded
 
 from spanlog_integrations import _langchain_data as data
-from spanlog_integrations._http import secrets
+from spanlog_integrations.seams.http import secrets
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -30,8 +30,10 @@ from spanlog.record.context import carry, current_span
 from spanlog.record.span import LiveSpan
 from spanlog.safety import guarded
 
-from spanlog_integrations import _chat, litellm
-from spanlog_integrations._arguments import Arguments, provider_name, secrets_of
+from spanlog_integrations.seams.arguments import Arguments, secrets_of
+from spanlog_integrations.wire import chat
+from spanlog_integrations.wire.providers import provider_name
+from spanlog_integrations.wire.usage import counted
 
 Json = dict[str, Any]
 
@@ -230,7 +232,7 @@ class _ModelCall(_Called):
         address = self._asked.inputs.get("api_base") or self._asked.inputs.get("base_url")
         if isinstance(address, str) and (host := urlsplit(address).hostname):
             facts("server.address", host)
-        _chat.request(self.span, self._asked.inputs)
+        chat.request(self.span, self._asked.inputs)
 
     def outputs(self, result: Any) -> Any:
         if not isinstance(result, list):
@@ -293,7 +295,7 @@ def _told(span: LiveSpan | None, reply: Any, *, cached: bool = False, cost: Any 
     def read(span: LiveSpan) -> None:
         told = orjson.loads(snapshot)
         if isinstance(told, dict):
-            _chat.response(span, {**told, "usage": None} if cached else litellm.counted(told))
+            chat.response(span, {**told, "usage": None} if cached else counted(told))
 
     span._read_later(read)
 

@@ -25,15 +25,16 @@ from spanlog.record.decorator import drive
 from spanlog.record.span import LiveSpan
 from spanlog.record.streams import Watch, Watched
 
-from spanlog_integrations import _chat, _gemini, _interactions
-from spanlog_integrations._http import Exchange, Route, Sent, failed, finder, secrets
-from spanlog_integrations._stainless import targets
+from spanlog_integrations.seams.http import Exchange, Route, Sent, finder, secrets
+from spanlog_integrations.seams.stainless import targets
+from spanlog_integrations.wire import chat, google, interactions
+from spanlog_integrations.wire.reply import failed
 
 Json = dict[str, Any]
 
 
 def _method(operation: str, span_type: str) -> Route:
-    return Route("", operation, span_type, _gemini.request, _gemini.response, _gemini.fold)
+    return Route("", operation, span_type, google.request, google.response, google.fold)
 
 
 _CHAT = _method("chat", SpanType.CHAT_MODEL)
@@ -94,7 +95,7 @@ class _Request(Exchange):
     def __init__(self, client: Any, host: str, model: str, method: str, body: Json) -> None:
         embeds = method == "predict" and any("content" in one for one in body["instances"])
         route = _EMBEDDINGS if embeds else _METHODS[method]
-        super().__init__(route, model, capture(_chat.without_secrets(body)))
+        super().__init__(route, model, capture(chat.without_secrets(body)))
         self._asked = body, _provider(vertex=bool(client.vertexai)), host
         self._client = client
         self._streamed = method.startswith("stream")
@@ -150,15 +151,15 @@ def _parsed(reply: bytes | str) -> Json:
 
 def _read(span: LiveSpan, reply: Json) -> None:
     span.set_outputs(reply)
-    _gemini.response(span, reply)
+    google.response(span, reply)
 
 
 def _read_stream(span: LiveSpan, pieces: list[Any], stopped: bool) -> None:
     chunks = [_parsed(piece) for piece in pieces]
     span.set_attribute("spanlog.stream.chunks", len(chunks))
     replies = [chunk for chunk in chunks if "error" not in chunk]
-    reply = _gemini.fold(replies)
-    if stopped and not _gemini.has_ended(reply):
+    reply = google.fold(replies)
+    if stopped and not google.has_ended(reply):
         span.set_attribute("spanlog.stream.completed", False)
     if replies:
         _read(span, reply)
@@ -271,7 +272,7 @@ def _read_agent_stream(span: LiveSpan, pieces: list[Any], stopped: bool) -> None
     if stopped:
         span.set_attribute("spanlog.stream.completed", False)
     if pieces:
-        span.set_outputs(_gemini.fold([_parsed(piece) for piece in pieces]))
+        span.set_outputs(google.fold([_parsed(piece) for piece in pieces]))
 
 
 class _Tool(Recording):
@@ -313,8 +314,8 @@ def _begin_mcp(call: Call) -> Recording:
 
 
 def _route(path: str, operation: str, span_type: str = SpanType.CHAT_MODEL, **more: Any) -> Route:
-    readers = _interactions.request, _interactions.response, _interactions.fold
-    return Route(rf"(.*/)?{path}", operation, span_type, *readers, last=_interactions.LAST, **more)
+    readers = interactions.request, interactions.response, interactions.fold
+    return Route(rf"(.*/)?{path}", operation, span_type, *readers, last=interactions.LAST, **more)
 
 
 _ROUTES = (

@@ -23,8 +23,11 @@ from spanlog.record.context import carry, current_span
 from spanlog.record.span import LiveSpan
 from spanlog.record.streams import Watch, Worked, watch_body
 
-from spanlog_integrations import _anthropic, _chat, _http, _sse, anthropic, openai
-from spanlog_integrations._arguments import Arguments, provider_name, secrets_of
+from spanlog_integrations.seams.arguments import Arguments, secrets_of
+from spanlog_integrations.seams.http import causes, request_id, secrets
+from spanlog_integrations.wire import anthropic, chat, responses, sse
+from spanlog_integrations.wire.providers import provider_name
+from spanlog_integrations.wire.usage import counted
 
 Json = dict[str, Any]
 
@@ -39,16 +42,9 @@ _HIDDEN = {
 _REQUEST_IDS = ("llm_provider-x-request-id", "llm_provider-request-id", "x-request-id")
 
 
-def counted(reply: Json) -> Json:
-    """Leave out usage that is nothing but the zeros it was made with."""
-    usage = reply.get("usage")
-    there = isinstance(usage, Mapping) and any(isinstance(n, int) and n for n in usage.values())
-    return reply if there else {name: v for name, v in reply.items() if name != "usage"}
-
-
 def _fold(chunks: Sequence[Json]) -> Json:
     """Rebuild the reply that a stream of chunks spells out."""
-    return _chat.fold([counted(chunk) for chunk in chunks])
+    return chat.fold([counted(chunk) for chunk in chunks])
 
 
 @dataclass(frozen=True)
@@ -67,8 +63,8 @@ class Operation:
     name: str
     span_type: str
     positional: tuple[str, ...]
-    request: Callable[[LiveSpan, Mapping[str, Any]], None] = _chat.request
-    response: Callable[[LiveSpan, Json], None] = _chat.response
+    request: Callable[[LiveSpan, Mapping[str, Any]], None] = chat.request
+    response: Callable[[LiveSpan, Json], None] = chat.response
     fold: Callable[[Sequence[Json]], Json] = _fold
 
 
@@ -84,8 +80,8 @@ _OPERATIONS = {
         "chat",
         SpanType.CHAT_MODEL,
         ("input", "model"),
-        response=openai.responses_response,
-        fold=openai.fold_responses,
+        response=responses.response,
+        fold=responses.fold,
     ),
     "anthropic_messages": Operation(
         "chat",
@@ -93,7 +89,7 @@ _OPERATIONS = {
         ("max_tokens", "messages", "model"),
         anthropic.request,
         anthropic.response,
-        _anthropic.fold,
+        anthropic.fold,
     ),
     "text_completion": _of_model("text_completion", "prompt", "model"),
     "embedding": _of_model("embeddings", "model", "input", span_type=SpanType.EMBEDDING),
@@ -163,7 +159,7 @@ class _Recorded(Recording):
 
     def __init__(self, name: str, span_type: str, operation: Operation, asked: _Asked) -> None:
         about = f"{name} {asked.model}" if asked.model else name
-        inputs = wire(asked.inputs, _chat.UNSENT)
+        inputs = wire(asked.inputs, chat.UNSENT)
         facts = {"gen_ai.request.model": asked.model} if asked.model else None
         span = _Span(about, span_type, current_span(), inputs, facts)
         span.whole, span.function = False, None
@@ -200,8 +196,8 @@ class _Recorded(Recording):
         def read(span: LiveSpan, pieces: list[bytes]) -> None:
             span.set_outputs(b"".join(pieces))
 
-        if request_id := _http.request_id(http):
-            self.span.set_attribute("http.response.request_id", request_id)
+        if found := request_id(http):
+            self.span.set_attribute("http.response.request_id", found)
         if http.is_closed:
             content = http.content
             self.span._read_later(lambda span: read(span, [content]))
@@ -224,13 +220,13 @@ class _Recorded(Recording):
         """Record facts of a reply."""
 
     def failed(self, error: BaseException) -> None:
-        chain = list(_http.causes(error))
+        chain = list(causes(error))
         told = [vars(one) for one in chain]
         facts = {
             "error.type": type(error).__name__,
             "http.response.status_code": vars(error).get("status_code"),
             "http.response.request_id": _first(
-                _http.request_id(held.get("response")) or held.get("request_id") for held in told
+                request_id(held.get("response")) or held.get("request_id") for held in told
             ),
             "error.body": _first(held.get("body") for held in told),
         }
@@ -250,7 +246,7 @@ def _events(pieces: Sequence[bytes]) -> list[Json]:
     """Return what the pieces of a stream say; those of messages are as on the wire."""
     if all(piece.startswith(b"{") for piece in pieces):
         return [orjson.loads(piece) for piece in pieces]
-    return _sse.parse(b"".join(pieces)).data
+    return sse.parse(b"".join(pieces)).data
 
 
 def _first(values: Iterator[Any]) -> Any:
@@ -260,7 +256,7 @@ def _first(values: Iterator[Any]) -> Any:
 def _sent_secrets(told: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what the requests proved themselves with that the errors tell of."""
     requests = [held.get("request") or held.get("_request") for held in told]
-    return [secret for request in requests for secret in _http.secrets(request)]
+    return [secret for request in requests for secret in secrets(request)]
 
 
 class _ModelCall(_Recorded):
@@ -300,10 +296,10 @@ class _ModelCall(_Recorded):
     def _beside(self, hidden: Mapping[str, Any]) -> None:
         """Record what LiteLLM tells beside the reply."""
         self._provider(hidden.get("custom_llm_provider"))
-        _chat.facts(self.span, {name: hidden.get(name) for name in _HIDDEN}, _HIDDEN)
+        chat.facts(self.span, {name: hidden.get(name) for name in _HIDDEN}, _HIDDEN)
         headers = hidden.get("additional_headers") or {}
-        if request_id := _first(headers.get(name) for name in _REQUEST_IDS):
-            self.span.set_attribute("http.response.request_id", request_id)
+        if found := _first(headers.get(name) for name in _REQUEST_IDS):
+            self.span.set_attribute("http.response.request_id", found)
 
     def _kept(self, piece: Any) -> bytes:
         # A stream's chunks name the model that was asked; the one that answers is told beside.

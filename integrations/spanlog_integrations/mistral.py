@@ -22,9 +22,10 @@ from spanlog.record.context import current_span
 from spanlog.record.span import LiveSpan
 from spanlog.record.streams import Watch, Worked
 
-from spanlog_integrations import _chat, _mistral
-from spanlog_integrations._http import Exchange, Route, file, parsed, provider_at, secrets
-from spanlog_integrations.openai import fold_responses, responses_response
+from spanlog_integrations.seams.http import Exchange, Route, file, secrets
+from spanlog_integrations.wire import chat, mistral, responses
+from spanlog_integrations.wire.providers import provider_at
+from spanlog_integrations.wire.reply import parsed
 
 Json = dict[str, Any]
 
@@ -99,8 +100,8 @@ class _Call(Exchange):
         self.fails(error, http, self._request)
 
     def _asks(self, body: Json, provider: str, host: str | None = None) -> None:
-        self.span.set_inputs(_chat.without_secrets(body))
-        _chat.facts(self.span, self._given, _IN_THE_PATH)
+        self.span.set_inputs(chat.without_secrets(body))
+        chat.facts(self.span, self._given, _IN_THE_PATH)
         self.sends(body, provider, host)
 
     def _never_sent(self) -> None:
@@ -183,7 +184,7 @@ class _Run(Recording):
     def __init__(self, context: Any, given: Json) -> None:
         model, agent = context.model, context.agent_id
         asked = {"model": model, "agent_id": agent, **_for_the_model(given)}
-        inputs = capture(_chat.without_secrets(asked))
+        inputs = capture(chat.without_secrets(asked))
         facts = {
             "gen_ai.operation.name": "invoke_agent",
             "gen_ai.provider.name": "mistral_ai",
@@ -267,26 +268,26 @@ def _begin_function(call: Call) -> Recording:
 def _route(
     operation: str,
     span_type: str,
-    fold: Any = _mistral.fold,
-    answer: Any = _mistral.response,
+    fold: Any = mistral.fold,
+    answer: Any = mistral.response,
     last: tuple[str, ...] = (),
 ) -> Route:
-    return Route("", operation, span_type, _mistral.request, answer, fold, last)
+    return Route("", operation, span_type, mistral.request, answer, fold, last)
 
 
 _CHAT = _route("chat", SpanType.CHAT_MODEL)
 _CONVERSATION = _route(
     "chat",
     SpanType.CHAT_MODEL,
-    _mistral.fold_conversation,
+    mistral.fold_conversation,
     last=("conversation.response.done", "conversation.response.error"),
 )
 _RESPONSES = _route(
     "chat",
     SpanType.CHAT_MODEL,
-    fold_responses,
-    responses_response,
-    ("response.completed", "response.incomplete", "response.failed"),
+    responses.fold,
+    responses.response,
+    responses.LAST,
 )
 _FIM = _route("text_completion", SpanType.LLM)
 _EMBEDDINGS = _route("embeddings", SpanType.EMBEDDING)
@@ -294,9 +295,9 @@ _OCR = _route("ocr", SpanType.PARSER)
 _MODERATION = _route("moderation", SpanType.GUARDRAIL)
 _CLASSIFICATION = _route("classification", SpanType.LLM)
 _TRANSCRIPTION = _route(
-    "transcription", SpanType.LLM, _mistral.fold_transcript, last=("transcription.done",)
+    "transcription", SpanType.LLM, mistral.fold_transcript, last=("transcription.done",)
 )
-_SPEECH = _route("speech", SpanType.LLM, _mistral.fold_speech, last=("speech.audio.done",))
+_SPEECH = _route("speech", SpanType.LLM, mistral.fold_speech, last=("speech.audio.done",))
 # The methods, each of which has a form that is called the same with "_async" behind.
 _METHODS = (
     ("chat:Chat", "complete stream parse parse_stream", _CHAT),

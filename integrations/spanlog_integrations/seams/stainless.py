@@ -12,8 +12,8 @@ from typing import Any
 
 from spanlog.instrument.patching import Call, Integration, Recording, Target, records
 
-from spanlog_integrations import _chat
-from spanlog_integrations._http import Route, Sent, file, finder
+from spanlog_integrations.seams.http import Route, Sent, file, finder
+from spanlog_integrations.wire import chat
 
 Json = dict[str, Any]
 
@@ -56,7 +56,7 @@ def _body(options: Any) -> Json:
     data = options.json_data
     body = dict(data) if isinstance(data, Mapping) else {} if data is None else {"body": data}
     body.update(getattr(options, "extra_json", None) or {})
-    body = {name: value for name, value in body.items() if type(value).__name__ not in _chat.UNSENT}
+    body = {name: value for name, value in body.items() if type(value).__name__ not in chat.UNSENT}
     files = options.files
     for name, sent in files.items() if isinstance(files, Mapping) else files or ():
         body[name] = [*body[name], file(sent)] if name in body else [file(sent)]
