@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from spanlog_integrations.wire import anthropic
+from spanlog_integrations.wire.eventstream import frames as frames_of
 from spanlog_integrations.wire.eventstream import parse as parse_frames
 from spanlog_integrations.wire.sse import parse as parse_sse
 from test_chat_fold import TEXT, cut
@@ -158,7 +159,7 @@ def frame(headers: Json, payload: bytes) -> bytes:
 @given(st.lists(FRAME, max_size=4))
 def test_frames_are_read_as_botocore_reads_them(frames: list[tuple[Json, bytes]]) -> None:
     body = b"".join(frame(*each) for each in frames)
-    found = [(each.headers, each.payload) for each in frames(body)]
+    found = [(each.headers, each.payload) for each in frames_of(body)]
     texts = [({k: v for k, v in h.items() if isinstance(v, str)}, p) for h, p in frames]
     assert found == texts
     theirs = pytest.importorskip("botocore.eventstream").EventStreamBuffer()
@@ -175,9 +176,9 @@ def test_frames_end_where_they_are_cut_off_or_broken(
     place = data.draw(st.integers(0, len(body) - 1))
     whole = sum(sum(map(len, written[: n + 1])) <= place for n in range(len(written)))
     expected = [payload for _, payload in frames[:whole]]
-    assert [each.payload for each in frames(bytes(body[:place]))] == expected
+    assert [each.payload for each in frames_of(bytes(body[:place]))] == expected
     body[place] ^= data.draw(st.integers(1, 255))
-    assert [each.payload for each in frames(bytes(body))] == expected
+    assert [each.payload for each in frames_of(bytes(body))] == expected
 
 
 def test_an_exception_in_the_stream_is_an_error_event() -> None:
