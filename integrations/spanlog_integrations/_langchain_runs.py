@@ -16,7 +16,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from spanlog import safety
-from spanlog.instrument.patching import Call, Wrapper
+from spanlog.instrument import Call, Wrapper
 from spanlog.model.capture import capture, safe_str
 from spanlog.model.span import NOTE, SpanEvent, SpanType
 from spanlog.record.context import CURRENT, current_span, innermost, open_span, recording

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
-from spanlog.instrument.patching import Call, Integration, Recording, Target, records
+from spanlog.instrument import Call, Integration, Target, TracedCall, traced
 from spanlog.model.capture import capture, decode
 from spanlog.model.span import SpanType
 from spanlog.record.context import current_span
@@ -113,14 +113,14 @@ _OPERATIONS = {
 _SERVICES = frozenset({"bedrock-runtime", "bedrock-agent-runtime"})
 
 
-def _begin(call: Call) -> Recording | None:
+def _begin(call: Call) -> TracedCall | None:
     operation = _OPERATIONS.get(call.argument(0, "operation_name"))
     if operation is None or call.instance.meta.service_model.service_name not in _SERVICES:
         return None
     return _Request(call.instance, dict(call.argument(1, "api_params")), operation)
 
 
-class _Request(Recording):
+class _Request(TracedCall):
     """A request that calls a model."""
 
     def __init__(self, client: Any, asked: Json, operation: Operation) -> None:
@@ -135,7 +135,7 @@ class _Request(Recording):
         self._operation = operation
         self._facts = {"gen_ai.operation.name": name, "gen_ai.request.model": model}
 
-    def asked(self) -> None:
+    def on_request(self) -> None:
         facts = {
             **self._facts,
             "gen_ai.provider.name": "aws.bedrock",
@@ -145,7 +145,7 @@ class _Request(Recording):
         self.span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
         self.span._read_later(lambda span: bedrock.request(span, span.inputs))
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         about = result.get("ResponseMetadata") or {}
         self._told(about)
         reply = _Reply(self._operation, result, about.get("HTTPHeaders") or {}, self._client)
@@ -160,7 +160,7 @@ class _Request(Recording):
             watch(later, self.span, reply)
         return result
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         told = vars(error).get("response")
         reply = dict(told) if isinstance(told, Mapping) else {}
         about = reply.pop("ResponseMetadata", None) or {}
@@ -379,7 +379,7 @@ integration = Integration(
     "bedrock",
     "boto3",
     "boto3",
-    Target("botocore.client:BaseClient._make_api_call", records(_begin)),
-    Target("aiobotocore.client:AioBaseClient._make_api_call", records(_begin)),
+    Target("botocore.client:BaseClient._make_api_call", traced(_begin)),
+    Target("aiobotocore.client:AioBaseClient._make_api_call", traced(_begin)),
 )
 autolog = integration.autolog

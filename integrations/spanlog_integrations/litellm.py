@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
-from spanlog.instrument.patching import Call, Integration, Recording, Target, records
+from spanlog.instrument import Call, Integration, Target, TracedCall, traced
 from spanlog.model.capture import wire
 from spanlog.model.span import SpanType
 from spanlog.record.context import carry, current_span
@@ -152,7 +152,7 @@ def _provider_and_model(given: Mapping[str, Any]) -> tuple[str | None, str | Non
     return told or (litellm.model_cost.get(model) or {}).get("litellm_provider"), model
 
 
-class _Recorded(Recording):
+class _Recorded(TracedCall):
     """A call that is recorded; one of which the calls of models are parts is no more than this."""
 
     span: _Span
@@ -167,7 +167,7 @@ class _Recorded(Recording):
         self._operation = operation
         self._secrets = asked.secrets
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         if _is_stream(result):
             return Worked(result, self._watch(self._read_events, self._kept))
         http = getattr(result, "response", None)
@@ -188,7 +188,7 @@ class _Recorded(Recording):
                 span.set_attribute("spanlog.stream.completed", False)
             read(span, pieces)
 
-        return Watch(self.span, passed, keep=keep, fail=lambda _, error: self.failed(error))
+        return Watch(self.span, passed, keep=keep, fail=lambda _, error: self.on_error(error))
 
     def _hear(self, http: Any) -> None:
         """Record a reply in bytes, which is sound."""
@@ -219,7 +219,7 @@ class _Recorded(Recording):
     def _read(self, span: LiveSpan, reply: Any) -> None:
         """Record facts of a reply."""
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         chain = list(causes(error))
         told = [vars(one) for one in chain]
         facts = {
@@ -269,7 +269,7 @@ class _ModelCall(_Recorded):
         self._has_provider = False
         self._answered: str | None = None
 
-    def asked(self) -> None:
+    def on_request(self) -> None:
         given = self._given
         del self._given
         self.span.set_attribute("gen_ai.operation.name", self._operation.name)
@@ -285,13 +285,13 @@ class _ModelCall(_Recorded):
             self._has_provider = True
             self.span.set_attribute("gen_ai.provider.name", provider_name(name))
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         provider = getattr(result, "custom_llm_provider", None)
         self._provider(provider)
         if provider == _CACHED:
             self.span.set_attribute("litellm.cache_hit", True)
         self._beside(getattr(result, "_hidden_params", None) or {})
-        return super().reply(result)
+        return super().on_response(result)
 
     def _beside(self, hidden: Mapping[str, Any]) -> None:
         """Record what LiteLLM tells beside the reply."""
@@ -313,13 +313,13 @@ class _ModelCall(_Recorded):
         if self._answered:
             span.set_attribute("gen_ai.response.model", self._answered)
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         self._provider(vars(error).get("llm_provider"))
-        super().failed(error)
+        super().on_error(error)
 
 
-def _model_call(operation: Operation) -> Callable[[Call], Recording | None]:
-    def begin(call: Call) -> Recording | None:
+def _model_call(operation: Operation) -> Callable[[Call], TracedCall | None]:
+    def begin(call: Call) -> TracedCall | None:
         above = current_span()
         own = isinstance(above, _Span) and (above.whole or call.kwargs.get("acompletion"))
         if own and "litellm_logging_obj" in call.kwargs:
@@ -329,11 +329,11 @@ def _model_call(operation: Operation) -> Callable[[Call], Recording | None]:
     return begin
 
 
-def _batch(name: str) -> Callable[[Call], Recording]:
+def _batch(name: str) -> Callable[[Call], TracedCall]:
     return lambda call: _Recorded(name, SpanType.CHAIN, _CHAT, _Asked(call, _CHAT.positional))
 
 
-def _routed(call: Call) -> Recording | None:
+def _routed(call: Call) -> TracedCall | None:
     """Record a router's call; it goes through the same function again for a fallback."""
     function = call.kwargs.get("original_function")
     called = call.kwargs.get("original_generic_function") or function
@@ -359,7 +359,7 @@ def _functions(module: str, *names: str) -> Iterator[Target]:
     """Return the targets for some functions and their async forms."""
     for name in (*names, *(f"a{name}" for name in names)):
         if operation := _operation(name):
-            yield Target(f"{module}:{name}", records(_model_call(operation)), in_place=True)
+            yield Target(f"{module}:{name}", traced(_model_call(operation)), in_place=True)
 
 
 _BATCHES = (
@@ -390,11 +390,11 @@ integration = Integration(
         "litellm.llms.anthropic.experimental_pass_through.messages.handler", "anthropic_messages"
     ),
     *(
-        Target(f"litellm.batch_completion.main:{name}", records(_batch(name)), in_place=True)
+        Target(f"litellm.batch_completion.main:{name}", traced(_batch(name)), in_place=True)
         for name in _BATCHES
     ),
-    Target("litellm.router:Router.function_with_fallbacks", records(_routed)),
-    Target("litellm.router:Router.async_function_with_fallbacks", records(_routed)),
+    Target("litellm.router:Router.function_with_fallbacks", traced(_routed)),
+    Target("litellm.router:Router.async_function_with_fallbacks", traced(_routed)),
     Target("concurrent.futures.thread:ThreadPoolExecutor.submit", _submit),
 )
 autolog = integration.autolog

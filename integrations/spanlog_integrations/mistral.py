@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-from spanlog.instrument.patching import Call, Integration, Recording, Target, Wrapper, records
+from spanlog.instrument import Call, Integration, Target, TracedCall, Wrapper, traced
 from spanlog.model.capture import capture, wire
 from spanlog.model.span import SpanType
 from spanlog.record.context import current_span
@@ -83,15 +83,15 @@ class _Call(Exchange):
         if self._streams:
             self.hears(http, streamed=True)
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         if self._http is None:  # something else stands in the place of the request
             self._never_sent()
-            return super().reply(result)
+            return super().on_response(result)
         if not self._streams:
             self.hears(self._http, streamed=False)
         return result
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         http = self._http
         if self._request is None:  # the method has refused what it was given
             self._never_sent()
@@ -116,7 +116,7 @@ def _for_the_model(arguments: Json) -> Json:
     return plain
 
 
-class _Request(Recording):
+class _Request(TracedCall):
     """The request of a call: the call's span is also its."""
 
     def __init__(self, call: _Call, request: Any) -> None:
@@ -124,14 +124,14 @@ class _Request(Recording):
         self._call = call
         self._request = request
 
-    def asked(self) -> None:
+    def on_request(self) -> None:
         self._call.sent(self._request)
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         self._call.heard(result)
         return result
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         """Leave it to the call, which fails with the same error or with another."""
 
 
@@ -139,15 +139,15 @@ def _calls(route: Route) -> Wrapper:
     """Return the wrapper of a method that calls a model."""
     of_an_agent = replace(route, operation="invoke_agent", span_type=SpanType.AGENT)
 
-    def begin(call: Call) -> Recording | None:
+    def begin(call: Call) -> TracedCall | None:
         if _waiting() is not None:
             return None  # `parse` calls `complete`
         return _Call(of_an_agent if call.kwargs.get("agent_id") else route, call.kwargs)
 
-    return records(begin)
+    return traced(begin)
 
 
-def _begin_request(call: Call) -> Recording | None:
+def _begin_request(call: Call) -> TracedCall | None:
     made = _waiting()
     return None if made is None else _Request(made, call.argument(1, "request"))
 
@@ -178,7 +178,7 @@ def _data(content: bytes) -> Json:
 # A run, in which the SDK executes the program's functions.
 
 
-class _Run(Recording):
+class _Run(TracedCall):
     """A run of a conversation: the requests and the functions that it needs are below it."""
 
     def __init__(self, context: Any, given: Json) -> None:
@@ -195,13 +195,13 @@ class _Run(Recording):
         name = f"invoke_agent {model or agent}"
         super().__init__(LiveSpan(name, SpanType.AGENT, current_span(), inputs, facts))
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         if hasattr(result, "__anext__"):
             return Worked(result, Watch(self.span, _read_run, keep=self._came, fail=_run_failed))
         self.span._finish(self._came(result))
         return result
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         _run_failed(self.span, error)
 
     def _came(self, result: Any) -> bytes | None:
@@ -213,7 +213,7 @@ class _Run(Recording):
         return capture({"conversation_id": conversation, "outputs": result.output_entries})
 
 
-def _begin_run(call: Call) -> Recording:
+def _begin_run(call: Call) -> TracedCall:
     given = {"inputs": call.argument(1, "inputs"), **call.kwargs}
     return _Run(call.argument(0, "run_ctx"), given)
 
@@ -233,7 +233,7 @@ def _read_run(span: LiveSpan, pieces: list[bytes | None], stopped: bool) -> None
         span._keep_outputs(pieces[-1])
 
 
-class _Function(Recording):
+class _Function(TracedCall):
     """An execution of a function that the model has called."""
 
     def __init__(self, asked: Any) -> None:
@@ -247,18 +247,18 @@ class _Function(Recording):
         super().__init__(LiveSpan(asked.name, SpanType.TOOL, current_span(), inputs, facts))
         self._mark = f"Error while executing {asked.name}: "
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         if result.result.startswith(self._mark):  # the run is to go on after an error
             self.span.set_status_error(result.result.removeprefix(self._mark))
         self.span._finish(capture(result.result))
         return result
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         """Record the function's own error, which the SDK hides behind one of its own."""
         self.span._fail(error.__cause__ or error)
 
 
-def _begin_function(call: Call) -> Recording:
+def _begin_function(call: Call) -> TracedCall:
     return _Function(call.argument(0, "function_call"))
 
 
@@ -331,15 +331,15 @@ integration = Integration(
         for form in ("", "_async")
     ),
     *(
-        Target(f"{sdk}.basesdk:BaseSDK.do_request{form}", records(_begin_request))
+        Target(f"{sdk}.basesdk:BaseSDK.do_request{form}", traced(_begin_request))
         for sdk in _SDKS
         for form in ("", "_async")
     ),
     *(
-        Target(f"{sdk}.conversations:Conversations.{method}", records(_begin_run))
+        Target(f"{sdk}.conversations:Conversations.{method}", traced(_begin_run))
         for sdk in ("mistralai", "mistralai.client")
         for method in ("run_async", "run_stream_async")
     ),
-    Target("mistralai.extra.run.context:create_function_result", records(_begin_function)),
+    Target("mistralai.extra.run.context:create_function_result", traced(_begin_function)),
 )
 autolog = integration.autolog

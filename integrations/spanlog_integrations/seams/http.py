@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import orjson
-from spanlog.instrument.patching import Recording
+from spanlog.instrument import TracedCall
 from spanlog.model.capture import wire
 from spanlog.record.context import current_span
 from spanlog.record.span import LiveSpan
@@ -89,7 +89,7 @@ def finder(routes: Sequence[Route]) -> Callable[[str, str, bool], Route | None]:
     return find
 
 
-class Exchange(Recording):
+class Exchange(TracedCall):
     """A call of a model over HTTP.
 
     Args:
@@ -140,7 +140,7 @@ class Exchange(Recording):
             self.span.set_attribute("http.response.request_id", found)
         return Body(self._route, http, streamed=streamed)
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         """Record an error as an SDK raises it, and end the span."""
         self.fails(error, getattr(error, "response", None), vars(error).get("request"))
 
@@ -188,13 +188,13 @@ class Sent(Exchange):
 
             options.post_parser = parser
 
-    def asked(self) -> None:
+    def on_request(self) -> None:
         """Record facts of the request."""
         client, body, provider = self._asked
         del self._asked
         self.sends(body, provider(client), client.base_url.host)
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         """Record the reply and end the span, now or when the reply has been read."""
         http = _http_response(result)
         if http is not None:
@@ -211,11 +211,11 @@ class Sent(Exchange):
         self.span._keep_outputs(outputs)
         self.span._read_later(lambda span: _facts(span, route, orjson.loads(outputs)))
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         """Record an error, and the reply where it is that which `.parse()` refuses."""
         if self._heard:
             self._answered(self._heard[0])
-        super().failed(error)
+        super().on_error(error)
 
 
 class Body:

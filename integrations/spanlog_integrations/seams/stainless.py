@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from spanlog.instrument.patching import Call, Integration, Recording, Target, records
+from spanlog.instrument import Call, Integration, Target, TracedCall, traced
 
 from spanlog_integrations.seams.http import Route, Sent, file, finder
 from spanlog_integrations.wire import chat
@@ -35,7 +35,7 @@ def targets(
     """Return what is wrapped of a package that Stainless generated, which may be part of an SDK."""
     find = finder(routes)
 
-    def begin(call: Call) -> Recording | None:
+    def begin(call: Call) -> TracedCall | None:
         options = call.argument(1, "options")
         streamed = bool(call.kwargs.get("stream"))
         route = find(options.method, str(options.url), streamed)
@@ -46,8 +46,8 @@ def targets(
         return request
 
     return [
-        Target(f"{package}._base_client:SyncAPIClient.request", records(begin)),
-        Target(f"{package}._base_client:AsyncAPIClient.request", records(begin)),
+        Target(f"{package}._base_client:SyncAPIClient.request", traced(begin)),
+        Target(f"{package}._base_client:AsyncAPIClient.request", traced(begin)),
     ]
 
 
