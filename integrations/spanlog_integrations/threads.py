@@ -49,7 +49,7 @@ class _Above:
         from spanlog.record.recorder import default_recorder
         from spanlog.record.span import RemoteSpan
 
-        spanlog._keep()
+        spanlog._keep()  # here as there
         recorder = default_recorder()
         recorder.settings.experiment, recorder.settings.tracking_uri = self.settings
         span = self.span and RemoteSpan(*self.span, self.settings[0])

@@ -29,7 +29,7 @@ A package makes its integration known by an entry point of the group "spanlog.in
 names the module that holds `integration` and `autolog` under the name it gets in `spanlog`.
 """
 
-from importlib import import_module as _import_module
+from spanlog.lazy import loads as _loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,12 +124,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(_import_module(f"spanlog.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = _loads(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

@@ -23,7 +23,8 @@ def _prepare() -> None:
     import spanlog
     from spanlog.record.recorder import default_recorder
 
-    spanlog._keep()
+    if default_recorder().sink is None:  # else the program keeps it
+        spanlog._keep()
     default_recorder().prepare()
 
 
