@@ -59,36 +59,40 @@ class Entry:
         """Turn it on or off, now or when its library is imported; not if it was told by itself."""
         with self._lock:
             self._wanted = on, silent
-            self._apply()
-            if self._integration is not None or not on or self._waits:
-                return
-            self._waits = True
-        if any(module in sys.modules for module in self.modules):
-            self._imported()
-            return
-        for module in self.modules:
-            when_imported(module, self._imported)
+            must_wait = on and not self._waits and not self._is_imported()
+            self._waits = self._waits or must_wait
+        if must_wait:
+            for module in self.modules:
+                when_imported(module, self._hear)
+        self._hear()
+
+    def _is_imported(self) -> bool:
+        return any(module in sys.modules for module in self.modules)
 
     def _apply(self) -> None:
         integration, wanted = self._integration, self._wanted
-        if integration is not None and wanted is not None and not integration.explicit:
+        if integration is None or wanted is None or integration.explicit:
+            return
+        if self._is_imported() or not wanted[0]:
             integration.switch(*wanted)
 
-    def _imported(self, _module: ModuleType | None = None) -> None:
-        self._waits = False
-        if self._integration is None and self._wanted is not None and self._wanted[0]:
-            try:
-                self.load()
-            except Exception as error:  # noqa: BLE001 - the guard: the library's import goes on
-                warn_once(
-                    f"integration {self.name}",
-                    "spanlog: the integration %s (%s) cannot be loaded; %s is not traced (%s: %s)",
-                    self.name,
-                    self.home,
-                    " or ".join(self.modules),
-                    type(error).__name__,
-                    error,
-                )
+    def _hear(self, _module: ModuleType | None = None) -> None:
+        """Do what is wanted; of a library that is imported, that may take the integration."""
+        needs = self._wanted is not None and self._wanted[0] and self._is_imported()
+        if self._integration is None and not needs:
+            return
+        try:
+            self.load()
+        except Exception as error:  # noqa: BLE001 - the guard: the library's import goes on
+            warn_once(
+                f"integration {self.name}",
+                "spanlog: the integration %s (%s) cannot be loaded; %s is not traced (%s: %s)",
+                self.name,
+                self.home,
+                " or ".join(self.modules),
+                type(error).__name__,
+                error,
+            )
 
 
 @cache
