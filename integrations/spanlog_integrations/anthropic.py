@@ -58,5 +58,6 @@ integration = stainless(
         ),
     ],
     _provider,
+    tested=("0.30.0", "2.11.0"),
 )
 autolog = integration.autolog

@@ -381,5 +381,6 @@ integration = Integration(
     "boto3",
     Target("botocore.client:BaseClient._make_api_call", traced(_begin)),
     Target("aiobotocore.client:AioBaseClient._make_api_call", traced(_begin)),
+    tested=("1.33.0", "1.44.5"),
 )
 autolog = integration.autolog

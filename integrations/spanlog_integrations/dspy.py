@@ -564,6 +564,7 @@ integration = Integration(
         _unless_off("compiling", _compilation),
         derived=True,
     ),
+    tested=("2.5.17", "3.4.1"),
 )
 
 

@@ -341,5 +341,6 @@ integration = Integration(
     *targets(f"{_SDK}._interactions", _ROUTES, _provider_of),
     Target(f"{_SDK}._gaos.basesdk:BaseSDK.do_request", traced(_begin_interaction)),
     Target(f"{_SDK}._gaos.basesdk:AsyncBaseSDK.do_request_async", traced(_begin_interaction)),
+    tested=("1.0.0", "3.4.0"),
 )
 autolog = integration.autolog

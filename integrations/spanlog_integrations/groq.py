@@ -75,5 +75,6 @@ integration = stainless(
         _route("audio/translations", "translation", SpanType.LLM),
     ],
     _provider,
+    tested=("0.13.0", "1.7.0"),
 )
 autolog = integration.autolog

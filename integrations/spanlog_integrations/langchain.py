@@ -248,5 +248,6 @@ integration = Integration(
     Target("langgraph.pregel:Pregel.stream", within(_graph)),
     Target("langgraph.pregel:Pregel.astream", within(_graph)),
     *(Target(f"{module}:RunnableCallable.ainvoke", within(_begins_traced)) for module in _NODES),
+    tested=("0.1.0", "1.7.2"),
 )
 autolog = integration.autolog

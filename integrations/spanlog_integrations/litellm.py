@@ -396,5 +396,6 @@ integration = Integration(
     Target("litellm.router:Router.function_with_fallbacks", traced(_routed)),
     Target("litellm.router:Router.async_function_with_fallbacks", traced(_routed)),
     Target("concurrent.futures.thread:ThreadPoolExecutor.submit", _submit),
+    tested=("1.53.1", "1.106.2"),
 )
 autolog = integration.autolog

@@ -478,5 +478,6 @@ integration = Integration(
     Target(f"{_PIPELINE}.arun", traced(_builds("arun", "documents", 1))),
     Target("llama_index.core.workflow.workflow:Workflow.run", _started),
     Target("llama_index.core.tools.function_tool:sync_to_async", _threaded),
+    tested=("0.10.44", "0.14.25"),
 )
 autolog = integration.autolog

@@ -341,5 +341,6 @@ integration = Integration(
         for method in ("run_async", "run_stream_async")
     ),
     Target("mistralai.extra.run.context:create_function_result", traced(_begin_function)),
+    tested=("1.0.0", "3.7.0"),
 )
 autolog = integration.autolog

@@ -104,5 +104,6 @@ integration = stainless(
         _route("decisions", "decision", SpanType.LLM),
     ],
     _provider,
+    tested=("1.0.0", "3.52.0"),
 )
 autolog = integration.autolog

@@ -1,18 +1,17 @@
 """What an integration is made of: `docs/write-an-integration.md` shows one from its first line.
 
 An `Integration` is a table of `Target`s, functions of a library that are wrapped, and of `Hook`s,
-where the library has its own. `traced` makes the wrapper; a class derived from `TracedCall` says
-what is recorded of a call:
+where the library has its own. `traced` makes the wrapper; a class derived from `TracedCall`, or for
+calls of models from `ModelCall`, says what is recorded of a call:
 
 ```python
-class Chat(TracedCall):
-    def on_response(self, result):
-        return super().on_response(result)
+class Chat(ModelCall):
+    def read(self, span, reply):
+        span.set_attribute("gen_ai.response.model", reply["model"])
 
 
 def begin(call):
-    model = call.kwargs["model"]
-    return Chat(begin_span(f"chat {model}", SpanType.CHAT_MODEL, call.kwargs))
+    return Chat("acme", call.kwargs["model"], call.kwargs)
 
 
 integration = Integration(
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from spanlog.instrument.call import TracedCall as TracedCall
     from spanlog.instrument.call import traced as traced
     from spanlog.instrument.integration import Integration as Integration
+    from spanlog.instrument.model_call import ModelCall as ModelCall
     from spanlog.instrument.spans import begin_span as begin_span
     from spanlog.instrument.spans import fail_span as fail_span
     from spanlog.instrument.spans import keep_outputs as keep_outputs
@@ -68,6 +68,7 @@ _HOME = {
     "Hook": "instrument.target",
     "Integration": "instrument.integration",
     "LiveSpan": "record.span",
+    "ModelCall": "instrument.model_call",
     "SpanType": "model.span",
     "Stepped": "record.streams",
     "Target": "instrument.target",
@@ -98,6 +99,7 @@ __all__ = [
     "Hook",
     "Integration",
     "LiveSpan",
+    "ModelCall",
     "SpanType",
     "Stepped",
     "Target",

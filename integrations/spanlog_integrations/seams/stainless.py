@@ -18,15 +18,22 @@ from spanlog_integrations.wire import chat
 Json = dict[str, Any]
 
 
-def stainless(library: str, routes: Sequence[Route], provider: Callable[[Any], str]) -> Integration:
+def stainless(
+    library: str,
+    routes: Sequence[Route],
+    provider: Callable[[Any], str],
+    tested: tuple[str, str],
+) -> Integration:
     """Return the integration of an SDK.
 
     Args:
         library: The SDK's package.
         routes: Its routes that call a model.
         provider: Names the provider that a client talks to (`gen_ai.provider.name`).
+        tested: The oldest and the newest version that it is tested with.
     """
-    return Integration(library, library, library, *targets(library, routes, provider))
+    found = targets(library, routes, provider)
+    return Integration(library, library, library, *found, tested=tested)
 
 
 def targets(
