@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spanlog.instrument import Integration, Target
+from spanlog.instrument.integration import prepare
 from spanlog.record.context import SCOPE, Scope, active, carry, current_span
 
 # What records is imported where it is needed: `autolog()` loads this module and is to be quick.
@@ -45,11 +46,10 @@ class _Above:
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a function in this process, under the span that submitted it."""
-        import spanlog
         from spanlog.record.recorder import default_recorder
         from spanlog.record.span import RemoteSpan
 
-        spanlog._keep()  # here as there
+        prepare()  # to record in this process, too
         recorder = default_recorder()
         recorder.settings.experiment, recorder.settings.tracking_uri = self.settings
         span = self.span and RemoteSpan(*self.span, self.settings[0])

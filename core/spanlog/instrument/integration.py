@@ -18,14 +18,14 @@ from spanlog.instrument.target import Hook, Target, Wrapper
 from spanlog.safety import logger, report
 
 
-def _prepare() -> None:
+def prepare() -> None:
     """Import what records and what keeps it; `autolog()` does not need them before a library."""
-    import spanlog
     from spanlog.record.recorder import default_recorder
 
-    if default_recorder().sink is None:  # else the program keeps it
-        spanlog._keep()
-    default_recorder().prepare()
+    recorder = default_recorder()
+    if recorder.sink is None:  # else the program has said what keeps it
+        sys.modules["spanlog"]._keep()  # not imported: the floors above are the package's to know
+    recorder.prepare()
 
 
 class Integration:
@@ -118,7 +118,7 @@ class Integration:
     def _patch(self, module: ModuleType) -> None:
         """Wrap the targets of a module that is imported now."""
         if module.__name__.partition(".")[0] not in sys.stdlib_module_names:
-            _prepare()  # with a library that will be recorded, not without
+            prepare()  # with a library that will be recorded, not without
         targets = [target for target in self.targets if target.module == module.__name__]
         found = [self._apply(target, module) for target in targets]
         if not any(found) and not self.silent:

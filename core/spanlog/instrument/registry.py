@@ -100,38 +100,33 @@ def entries() -> dict[str, Entry]:
     """Return all integrations by name."""
     own: dict[str, tuple[str, ...]] = import_module(OWN).LIBRARIES
     found = {name: Entry(name, f"{OWN}.{name}", modules) for name, modules in own.items()}
-    for name, (home, modules) in _declared().items():
-        if name in found:
-            if home != found[name].home:
-                _pass_over(name, home, f"that name is {found[name].home}'s")
-        else:
+    for name, home, modules in _declared():
+        if name not in found:
             found[name] = Entry(name, home, modules)
+        elif home != found[name].home:
+            warn_once(
+                f"integration {name} {home}",
+                "spanlog: the integration %s (%s) is passed over: that name is %s's",
+                name,
+                home,
+                found[name].home,
+            )
     return found
 
 
-def _declared() -> dict[str, tuple[str, list[str]]]:
-    """Return what the installed packages declare: of each integration, its home and modules."""
+def _declared() -> list[tuple[str, str, list[str]]]:
+    """Return what the installed packages declare: of each integration its name, home, modules."""
     from importlib.metadata import entry_points  # 20 ms, and only who turns on all needs it
 
     try:
         points, modules = entry_points(group=GROUP), entry_points(group=MODULES)
     except Exception as error:  # noqa: BLE001 - the guard: what is installed may be broken
         warn_once("entry points", "spanlog: the installed packages cannot be read: %r", error)
-        return {}
+        return []
     of: dict[str, list[str]] = {}
     for module in modules:
         of.setdefault(module.value, []).append(module.name)
-    declared: dict[str, tuple[str, list[str]]] = {}
-    for point in points:
-        home = declared.setdefault(point.name, (point.value, of.get(point.name, [point.name])))[0]
-        if home != point.value:
-            _pass_over(point.name, point.value, f"that name is {home}'s")
-    return declared
-
-
-def _pass_over(name: str, home: str, why: str) -> None:
-    message = "spanlog: the integration %s (%s) is passed over: %s"
-    warn_once(f"integration {name} {home}", message, name, home, why)
+    return [(point.name, point.value, of.get(point.name, [point.name])) for point in points]
 
 
 def find(name: str) -> ModuleType:
