@@ -32,6 +32,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# A package of its own, whose tests one of ours runs.
+collect_ignore = ["spanlog-ollama"]
+
 # Imported by tests before it is their plugin.
 pytest.register_assert_rewrite("frameworks", "openai_calls")
 
@@ -83,9 +86,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("tracking_uri", ["sqlite", server], indirect=True)
 
 
+# The conformance suite is for other projects too, which need not know the mark.
+SLOW_OF_THE_SUITE = {
+    "test_a_stream_that_the_end_of_the_program_cuts_off_keeps_what_had_arrived",
+    "test_autolog_for_all_imports_no_library_and_overrides_nothing_explicit",
+}
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark as slow what takes a program that is slow to start."""
-    if {"browser", "postgresql"} & set(getattr(item, "fixturenames", ())):
+    fixtures = {"browser", "postgresql"} & set(getattr(item, "fixturenames", ()))
+    if fixtures or getattr(item, "originalname", "") in SLOW_OF_THE_SUITE:
         item.add_marker("slow")
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from spanlog.entities import Span, Trace
-    from spanlog.instrument.patching import Integration
+    from spanlog.instrument import Integration
 
     Step = Callable[[str], Any]
 

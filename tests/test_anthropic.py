@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import spanlog
 from openai_calls import Client
-from spanlog_integrations import _anthropic
+from spanlog_integrations.wire import anthropic
 
 from fixtures import anthropic_routes, bedrock_routes
 from fixtures.anthropic_routes import (
@@ -465,7 +465,7 @@ async def test_what_only_the_beta_api_tells_is_put_together_as_the_sdk_does(
 
 
 def test_null_says_nothing_new() -> None:
-    folded = _anthropic.fold(TOLD["told-context"])
+    folded = anthropic.fold(TOLD["told-context"])
     assert folded["usage"]["input_tokens"] == 5
     assert folded["container"]["id"] == "container_1"
     assert folded["stop_sequence"] is None
@@ -473,7 +473,7 @@ def test_null_says_nothing_new() -> None:
 
 def test_a_tools_input_that_was_cut_off_is_kept_as_text() -> None:
     started, begun, first, *_ = TOLD["told-mcp"]
-    assert _anthropic.fold([started, begun, first])["content"][0]["input"] == '{"a"'
+    assert anthropic.fold([started, begun, first])["content"][0]["input"] == '{"a"'
 
 
 # Helpers that call a model, once or often.

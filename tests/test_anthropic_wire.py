@@ -11,7 +11,10 @@ from zlib import crc32
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from spanlog_integrations import _anthropic, _eventstream, _sse
+from spanlog_integrations.wire import anthropic
+from spanlog_integrations.wire.eventstream import frames as frames_of
+from spanlog_integrations.wire.eventstream import parse as parse_frames
+from spanlog_integrations.wire.sse import parse as parse_sse
 from test_chat_fold import TEXT, cut
 
 from fixtures import eventstream
@@ -96,7 +99,7 @@ def test_a_message_that_was_cut_into_events_is_put_together_as_it_was(
 ) -> None:
     message, events = case
     before = json.dumps(events)
-    assert _anthropic.fold(events) == message
+    assert anthropic.fold(events) == message
     assert json.dumps(events) == before
 
 
@@ -105,7 +108,7 @@ def test_a_stream_that_breaks_off_says_what_had_come(
     case: tuple[Json, list[Json]], data: st.DataObject
 ) -> None:
     message, events = case
-    folded = _anthropic.fold(events[: data.draw(st.integers(0, len(events)))])
+    folded = anthropic.fold(events[: data.draw(st.integers(0, len(events)))])
     for block, whole in zip(folded["content"], message["content"], strict=False):
         for name in ("text", "thinking"):
             assert whole.get(name, "").startswith(block.get(name, ""))
@@ -115,8 +118,8 @@ def test_a_stream_that_breaks_off_says_what_had_come(
 def test_sse_and_frames_hold_the_same_events(case: tuple[Json, list[Json]], line: str) -> None:
     _, events = case
     sse = "".join(f"event: {e['type']}{line}data: {json.dumps(e)}{line}{line}" for e in events)
-    assert _sse.parse(sse.encode()).data == events
-    assert _eventstream.parse(b"".join(map(chunk, events))).data == events
+    assert parse_sse(sse.encode()).data == events
+    assert parse_frames(b"".join(map(chunk, events))).data == events
 
 
 def chunk(event: Json) -> bytes:
@@ -156,7 +159,7 @@ def frame(headers: Json, payload: bytes) -> bytes:
 @given(st.lists(FRAME, max_size=4))
 def test_frames_are_read_as_botocore_reads_them(frames: list[tuple[Json, bytes]]) -> None:
     body = b"".join(frame(*each) for each in frames)
-    found = [(each.headers, each.payload) for each in _eventstream.frames(body)]
+    found = [(each.headers, each.payload) for each in frames_of(body)]
     texts = [({k: v for k, v in h.items() if isinstance(v, str)}, p) for h, p in frames]
     assert found == texts
     theirs = pytest.importorskip("botocore.eventstream").EventStreamBuffer()
@@ -173,16 +176,14 @@ def test_frames_end_where_they_are_cut_off_or_broken(
     place = data.draw(st.integers(0, len(body) - 1))
     whole = sum(sum(map(len, written[: n + 1])) <= place for n in range(len(written)))
     expected = [payload for _, payload in frames[:whole]]
-    assert [each.payload for each in _eventstream.frames(bytes(body[:place]))] == expected
+    assert [each.payload for each in frames_of(bytes(body[:place]))] == expected
     body[place] ^= data.draw(st.integers(1, 255))
-    assert [each.payload for each in _eventstream.frames(bytes(body))] == expected
+    assert [each.payload for each in frames_of(bytes(body))] == expected
 
 
 def test_an_exception_in_the_stream_is_an_error_event() -> None:
     body = chunk({"type": "message_stop"}) + eventstream.exception("throttlingException", "Slow.")
     error = {"type": "throttlingException", "message": "Slow."}
-    assert _eventstream.parse(body).data[1:] == [{"type": "error", "error": error}]
+    assert parse_frames(body).data[1:] == [{"type": "error", "error": error}]
     body = eventstream.frame({":message-type": "error", ":error-code": "500"}, b"")
-    assert _eventstream.parse(body).data == [
-        {"type": "error", "error": {"type": "500", "message": None}}
-    ]
+    assert parse_frames(body).data == [{"type": "error", "error": {"type": "500", "message": None}}]

@@ -18,7 +18,8 @@ import spanlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spanlog.record.span import LiveSpan
-from spanlog_integrations import _bedrock, bedrock
+from spanlog_integrations import bedrock
+from spanlog_integrations.wire import bedrock as wire
 
 from fixtures import bedrock_routes, eventstream
 from fixtures.bedrock_routes import REASONING, REDACTED, SIGNATURE, TEXT, TOOL_CALLS, USAGE
@@ -262,7 +263,7 @@ def test_embeddings_tell_their_tokens(client: Any, last: Callable[[], Span], fam
 
 @pytest.mark.parametrize("chunks", [[{"of": "none"}, {"is": "known"}], ["x", {"generation": "y"}]])
 def test_chunks_of_an_unknown_family_are_kept_as_they_are(chunks: list[Any]) -> None:
-    assert _bedrock.fold_chunks(chunks) == {"chunks": chunks}
+    assert wire.fold_chunks(chunks) == {"chunks": chunks}
 
 
 @pytest.mark.parametrize(
@@ -553,7 +554,7 @@ def test_parameters_have_one_name_in_all_families(
 
 def test_a_prompt_routers_choice_is_the_model_that_answered() -> None:
     span = LiveSpan("x")
-    _bedrock.response(span, {"trace": {"promptRouter": {"invokedModelId": "arn:x/nova"}}}, {})
+    wire.response(span, {"trace": {"promptRouter": {"invokedModelId": "arn:x/nova"}}}, {})
     assert span.model == "arn:x/nova"
     span.end()
 
@@ -606,7 +607,7 @@ def test_blocks_of_every_kind_are_put_together_by_their_index(kind: str) -> None
         for piece in pieces
         for index in (3, 0)
     ]
-    assert _bedrock.fold_message(events)["output"]["message"]["content"] == [block, block]
+    assert wire.fold_message(events)["output"]["message"]["content"] == [block, block]
 
 
 @given(texts=st.lists(st.text(), min_size=1, max_size=5), data=st.data())
@@ -617,9 +618,9 @@ def test_any_text_cut_in_any_pieces_is_put_together(texts: list[str], data: st.D
         for piece in (text[:cut], text[cut:]):
             told = {"contentBlockIndex": index, "delta": {"text": piece}}
             events.append({"contentBlockDelta": told})
-    content = _bedrock.fold_message(events)["output"]["message"]["content"]
+    content = wire.fold_message(events)["output"]["message"]["content"]
     assert [block["text"] for block in content] == texts
-    assert _bedrock.fold_chunks(events)["output"]["message"]["content"] == [
+    assert wire.fold_chunks(events)["output"]["message"]["content"] == [
         {"text": "".join(texts)}  # Nova makes a block of each piece
     ]
 
@@ -642,8 +643,8 @@ JSON = st.recursive(
 )
 def test_any_reply_can_be_read(reply: Any, headers: dict[str, str]) -> None:
     span = LiveSpan("x")
-    _bedrock.request(span, {"body": reply})
-    _bedrock.response(span, reply, headers)
+    wire.request(span, {"body": reply})
+    wire.response(span, reply, headers)
     span.end()
 
 
@@ -763,7 +764,7 @@ def test_files_and_citations_of_an_agent_are_kept() -> None:
         {"chunk": {"bytes": b64encode(b"!").decode(), "attribution": {"citations": [3]}}},
         {"files": {"files": [file]}},
     ]
-    assert _bedrock.fold_agent(events) == {
+    assert wire.fold_agent(events) == {
         "completion": "€!",
         "citations": [1, 2, 3],
         "files": [{**file, "bytes": b"a,b"}],

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from spanlog_integrations import _chat, _sse, openai
-from spanlog_integrations._http import Body
+from spanlog_integrations import openai
+from spanlog_integrations.seams.http import Body
+from spanlog_integrations.wire import chat, sse
 
 Json = dict[str, Any]
 
@@ -106,7 +107,7 @@ def streams(draw: st.DrawFn) -> tuple[Json, list[Json]]:
 def test_a_completion_in_any_pieces_folds_back_to_itself(stream: tuple[Json, list[Json]]) -> None:
     whole, chunks = stream
     before = copy.deepcopy(chunks)
-    assert _chat.fold(chunks) == whole
+    assert chat.fold(chunks) == whole
     assert chunks == before
 
 
@@ -121,8 +122,8 @@ def test_on_the_wire_in_any_pieces_it_is_the_same(
     ascii_only = data.draw(st.booleans())
     events = [f"data: {json.dumps(chunk, ensure_ascii=ascii_only)}" for chunk in chunks]
     wire = "".join(f"{lines}{event}{end}{end}" for event in [*events, "data: [DONE]"]).encode()
-    assert _chat.fold(_sse.parse(wire).data) == whole
-    assert _sse.parse(wire).over
+    assert chat.fold(sse.parse(wire).data) == whole
+    assert sse.parse(wire).over
 
     route = openai._route("chat/completions", "chat", "CHAT_MODEL")
     headers = {"content-type": "text/event-stream"}
@@ -132,7 +133,7 @@ def test_on_the_wire_in_any_pieces_it_is_the_same(
     pieces: list[bytes] = []
     for a, b in zip([0, *places], [*places, len(wire)], strict=True):
         pieces.append(wire[a:b])
-        seen = _sse.parse(b"".join(pieces)).data
+        seen = sse.parse(b"".join(pieces)).data
         assert seen == chunks[: len(seen)]
         if body.is_over(pieces):
             assert seen == chunks
@@ -156,7 +157,7 @@ def test_on_the_wire_in_any_pieces_it_is_the_same(
     ],
 )
 def test_events_are_split_as_the_standard_has_it(body: bytes, data: list[Json], over: bool) -> None:
-    assert _sse.parse(body) == (data, over)
+    assert sse.parse(body) == (data, over)
 
 
 def chunk(**choice: Any) -> Json:
@@ -193,4 +194,4 @@ NAMED = {"id": "x", "model": "m", "object": "chat.completion.chunk", "choices": 
     ids=["nothing", "text", "legacy logprobs", "azure", "name in each piece"],
 )
 def test_shapes_of_other_times_and_servers(chunks: list[Json], whole: Json) -> None:
-    assert _chat.fold(chunks) == whole
+    assert chat.fold(chunks) == whole

@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spanlog.model import usage
 from spanlog.record.span import LiveSpan
-from spanlog_integrations import _gemini, _interactions, gemini
-from spanlog_integrations._http import secrets
+from spanlog_integrations import gemini
+from spanlog_integrations.seams.http import secrets
+from spanlog_integrations.wire import google, interactions
 
 from fixtures import gemini_routes
 from fixtures.gemini_routes import ERRORS, REASONING, TEXT, TOOL_CALLS, USAGE
@@ -652,7 +653,7 @@ def test_interactions_of_the_first_versions_are_folded() -> None:
         return event("content.delta", index=index, delta=piece)
 
     said = {"type": "text", "text": "Hm. So."}
-    assert _interactions.fold(
+    assert interactions.fold(
         [
             event("interaction.start", interaction={"id": "i", "status": "in_progress"}),
             event("content.start", index=0, content={"type": "thought"}),
@@ -688,7 +689,7 @@ def test_what_is_told_of_a_candidate_bit_by_bit_is_put_together_and_not_told_twi
     def grounded(queries: list[str], *uris: str) -> Any:
         return {"webSearchQueries": queries, "groundingChunks": [{"web": {"uri": u}} for u in uris]}
 
-    (candidate,) = _gemini.fold(
+    (candidate,) = google.fold(
         [
             chunk("a", groundingMetadata=grounded(["q"], "1"), safetyRatings=[{"p": "LOW"}]),
             chunk("b", groundingMetadata=grounded(["q"], "1", "2"), logprobsResult={"c": [1]}),
@@ -718,7 +719,7 @@ def test_code_and_its_results_stay_parts_of_their_own_and_a_signature_ends_a_tex
         {"text": ""},
     ]
     chunks = [{"candidates": [{"content": {"parts": [p], "role": "model"}}]} for p in parts]
-    (candidate,) = _gemini.fold(chunks)["candidates"]
+    (candidate,) = google.fold(chunks)["candidates"]
     assert candidate["content"]["parts"] == [
         {"text": "ab", "thought": True},
         *parts[2:5],
@@ -730,7 +731,7 @@ def test_code_and_its_results_stay_parts_of_their_own_and_a_signature_ends_a_tex
 def test_embeddings_by_predict_tell_their_tokens_one_by_one() -> None:
     span = LiveSpan("x")
     counted = {"values": [1], "statistics": {"token_count": 4.0}}
-    _gemini.response(span, {"predictions": [{"embeddings": counted}] * 2})
+    google.response(span, {"predictions": [{"embeddings": counted}] * 2})
     span.end()
     assert span.usage == {"input_tokens": 8, "total_tokens": 8}
 
@@ -776,7 +777,7 @@ def test_arguments_that_come_in_pieces_are_put_together(arguments: Any, size: in
     chunks = [
         {"candidates": [{"content": {"parts": [{"functionCall": call}]}}]} for call in [*calls, {}]
     ]
-    (candidate,) = _gemini.fold(chunks)["candidates"]
+    (candidate,) = google.fold(chunks)["candidates"]
     assert candidate["content"]["parts"] == [{"functionCall": {"name": "f", "args": arguments}}]
 
 
@@ -802,4 +803,4 @@ def test_a_reply_is_the_same_however_it_is_cut(parts: Any, data: st.DataObject) 
         at = data.draw(st.integers(0, len(text)))
         return [text[:at], text[at:]]
 
-    assert _gemini.fold(chunks(anywhere)) == _gemini.fold(chunks(lambda text: [text]))
+    assert google.fold(chunks(anywhere)) == google.fold(chunks(lambda text: [text]))

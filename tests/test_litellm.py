@@ -17,7 +17,7 @@ import pytest
 import spanlog
 from hypothesis import given
 from hypothesis import strategies as st
-from spanlog.instrument.patching import Call
+from spanlog.instrument import Call
 
 from fixtures import (
     anthropic_routes,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import spanlog
 from openai_calls import HI, KEY
-from spanlog_integrations import _mistral
+from spanlog_integrations.wire import mistral
 
 from fixtures import asked, openai_routes
 from fixtures.loopback import Loopback, Reply, Request
@@ -319,7 +319,7 @@ def test_a_transcript_that_breaks_off_is_kept_as_far_as_it_was_told() -> None:
         {"type": "transcription.segment", **segment},
     ]
     expected = {"text": "So far", "language": "en", "segments": [segment]}
-    assert _mistral.fold_transcript(events) == expected
+    assert mistral.fold_transcript(events) == expected
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from spanlog import safety
-from spanlog.instrument.patching import Call, Hook, Integration, Recording, Target, records
+from spanlog.instrument import Call, Hook, Integration, Target, TracedCall, traced
 from spanlog.record.context import current_span
 from spanlog.record.span import LiveSpan
 
@@ -74,12 +74,12 @@ class Fake:
 
     def __init__(self, folder: Path) -> None:
         self.name = f"fakelib{next(_numbers)}"
-        self.begin: Callable[[Call], Recording | None] = lambda call: Recording(
+        self.begin: Callable[[Call], TracedCall | None] = lambda call: TracedCall(
             LiveSpan("call", parent=current_span())
         )
         (folder / f"{self.name}.py").write_text(LIBRARY)
         targets = [
-            Target(f"{self.name}:{path}", records(lambda call: self.begin(call)))
+            Target(f"{self.name}:{path}", traced(lambda call: self.begin(call)))
             for path in (*FUNCTIONS, "gone", "Client.gone", "Gone.gone")
         ]
         self.integration = Integration("fake", self.name, "fake-lib", *targets)
@@ -163,7 +163,7 @@ async def test_whether_a_call_is_async_is_read_off_what_it_returns(
     fake: Fake, traces: Callable[[], list[Trace]]
 ) -> None:
     client = fake.load().Client()
-    fake.begin = lambda call: Recording(LiveSpan("call")) if not current_span() else None
+    fake.begin = lambda call: TracedCall(LiveSpan("call")) if not current_span() else None
     fake.switch(True)
     work = client.looks_plain(lambda: 1)
     assert inspect.iscoroutine(work)
@@ -253,7 +253,7 @@ def test_a_version_without_any_known_function_is_a_warning(
     fake: Fake, caplog: pytest.LogCaptureFixture, silent: bool
 ) -> None:
     fake.load()
-    integration = Integration("fake", fake.name, "x", Target(f"{fake.name}:Gone.x", records(None)))  # type: ignore[arg-type]
+    integration = Integration("fake", fake.name, "x", Target(f"{fake.name}:Gone.x", traced(None)))  # type: ignore[arg-type]
     integration.switch(True, silent)
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * (not silent)
     integration.switch(False)
@@ -314,7 +314,7 @@ def placed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[An
     importlib.invalidate_caches()
     name = f"placed{next(_numbers)}"
     (tmp_path / f"{name}.py").write_text(IN_PLACE)
-    wrapper = records(lambda call: None if current_span() else Recording(LiveSpan("call")))
+    wrapper = traced(lambda call: None if current_span() else TracedCall(LiveSpan("call")))
     targets = [Target(f"{name}:{function}", wrapper, in_place=True) for function in CHANGED]
     integration = Integration("fake", name, "x", *targets)
     yield importlib.import_module(name), integration
@@ -427,7 +427,7 @@ def test_code_that_another_has_put_in_a_function_since_stays(
     assert traces() == []
 
 
-class Broken(Recording):
+class Broken(TracedCall):
     """A recording in which one method fails."""
 
     def __init__(self, where: str) -> None:
@@ -436,16 +436,16 @@ class Broken(Recording):
             raise RuntimeError("ours")
         super().__init__(LiveSpan("call"))
 
-    def asked(self) -> None:
+    def on_request(self) -> None:
         self.fail_in("asked")
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         self.fail_in("reply")
-        return super().reply(result)
+        return super().on_response(result)
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         self.fail_in("failed")
-        super().failed(error)
+        super().on_error(error)
 
     def fail_in(self, where: str) -> None:
         if where == self.where:
@@ -503,7 +503,7 @@ def test_what_cannot_be_patched_breaks_no_import(
     fake: Fake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(safety, "strict", False)
-    target = Target(f"{fake.name}:calls.append", records(lambda call: None))
+    target = Target(f"{fake.name}:calls.append", traced(lambda call: None))
     integration = Integration("fake", fake.name, "x", target)
     integration.switch(True)
     assert fake.load().calls == []
@@ -562,7 +562,7 @@ def test_methods_of_derived_classes_are_wrapped_whenever_the_classes_are_made(
     before = [dict(vars(owner)) for owner in (library.Base, Early)]
     at = f"{fake.name}:Base."
     targets = [
-        Target(at + name, records(lambda call: fake.begin(call)), derived=True)
+        Target(at + name, traced(lambda call: fake.begin(call)), derived=True)
         for name in ("inherited", "other")
     ]
     library.Base.other = lambda self: None

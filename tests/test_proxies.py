@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import spanlog
-from alike import compared, differences, seen
-from spanlog.record.callables import patched
+from spanlog.instrument.patched import patched
 from spanlog.record.span import LiveSpan
 from spanlog.record.streams import Stepped, Watch, Watched, Worked
+from spanlog.testing.alike import compared, differences, seen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from spanlog.api.setup import set_tracking_uri as set_tracking_uri
     from spanlog.client import MlflowClient as MlflowClient
     from spanlog.client import TracingClient as TracingClient
-    from spanlog.instrument.patching import autolog as autolog
+    from spanlog.instrument.registry import autolog as autolog
     from spanlog.record.decorator import trace as trace
     from spanlog.record.manual import get_active_trace_id as get_active_trace_id
     from spanlog.record.manual import get_current_active_span as get_current_active_span
@@ -87,7 +87,7 @@ _ALIASES = {"genai": "gemini", "langgraph": "langchain"}
 _HOME = {
     "MlflowClient": "client",
     "TracingClient": "client",
-    "autolog": "instrument.patching",
+    "autolog": "instrument.registry",
     "create_dataset": "api.datasets",
     "delete_assessment": "api.feedback",
     "delete_dataset": "api.datasets",
@@ -129,18 +129,32 @@ __all__ = sorted([*_HOME, *_MODULES, *INTEGRATIONS, *_ALIASES])
 
 
 def __getattr__(name: str) -> object:
-    if name in __all__:
-        _import_module("spanlog.display.notebook").watch()  # and what it stands on: the store
+    if name != "autolog" and (name in _HOME or name in _MODULES):
+        _keep()
     if name in _HOME:
         value = getattr(_import_module(f"spanlog.{_HOME[name]}"), name)
     elif name in _MODULES:
         value = _import_module(f"spanlog.{name}")
-    elif name in INTEGRATIONS or name in _ALIASES:
-        value = _import_module(f"spanlog_integrations.{_ALIASES.get(name, name)}")
     else:
-        raise AttributeError(f"module 'spanlog' has no attribute {name!r}")
+        value = _integration(_ALIASES.get(name, name))
     globals()[name] = value
     return value
+
+
+def _keep() -> None:
+    """Have what is recorded kept in the store, and shown in a notebook.
+
+    An integration does so once its library is imported: `autolog()` itself is to take no time.
+    """
+    _import_module("spanlog.display.notebook").watch()  # and what it stands on: the store
+
+
+def _integration(name: str) -> object:
+    if not name.startswith("_"):
+        registry = _import_module("spanlog.instrument.registry")
+        if name in registry.entries():
+            return registry.find(name)
+    raise AttributeError(f"module 'spanlog' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

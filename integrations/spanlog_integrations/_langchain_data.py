@@ -10,8 +10,9 @@ from spanlog import spoken
 from spanlog.model.capture import capture, decode
 from spanlog.model.span import SpanType
 
-from spanlog_integrations import _chat
-from spanlog_integrations._usage import anthropic_usage, openai_usage
+from spanlog_integrations.wire import chat
+from spanlog_integrations.wire.providers import provider_name
+from spanlog_integrations.wire.usage import anthropic_usage, openai_usage
 
 if TYPE_CHECKING:
     from spanlog.record.span import LiveSpan
@@ -23,21 +24,6 @@ _MAX_DEPTH = 20
 _MAX_PIECES = 100_000
 # LangChain's types of messages -> the roles of those who said them.
 _ROLES = {"human": "user", "ai": "assistant"}
-# LangChain's names of providers -> OpenTelemetry's, where they differ.
-_PROVIDERS = {
-    "amazon_bedrock": "aws.bedrock",
-    "azure": "azure.ai.openai",
-    "azure_ai": "azure.ai.inference",
-    "bedrock": "aws.bedrock",
-    "google_genai": "gcp.gemini",
-    "google_vertexai": "gcp.vertex_ai",
-    "ibm": "ibm.watsonx.ai",
-    "mistral": "mistral_ai",
-    "mistralai": "mistral_ai",
-    "vertexai": "gcp.vertex_ai",
-    "watsonx": "ibm.watsonx.ai",
-    "xai": "x_ai",
-}
 _ASKED = {
     "ls_model_name": "gen_ai.request.model",
     "ls_temperature": "gen_ai.request.temperature",
@@ -195,20 +181,20 @@ def answered(inputs: Any) -> str | None:
 
 def step(span: LiveSpan, metadata: Mapping[str, Any] | None) -> None:
     """Record which step of which graph a run is."""
-    _chat.facts(span, metadata, _STEP)
+    chat.facts(span, metadata, _STEP)
 
 
 def request(span: LiveSpan, operation: str, told: Mapping[str, Any]) -> None:
     """Record facts of what a model is asked."""
     span.set_attribute("gen_ai.operation.name", operation)
     metadata = told.get("metadata") or {}
-    _chat.facts(span, metadata, _ASKED)
+    chat.facts(span, metadata, _ASKED)
     if provider := metadata.get("ls_provider"):
-        span.set_attribute("gen_ai.provider.name", _PROVIDERS.get(provider, provider))
+        span.set_attribute("gen_ai.provider.name", provider_name(provider))
     asked = told.get("invocation_params") or {}
     if isinstance(model := asked.get("model") or asked.get("model_name"), str):
         span.set_attribute("gen_ai.request.model", model)
-    _chat.request(span, asked)
+    chat.request(span, asked)
 
 
 def replied(result: Any) -> Json:
@@ -223,7 +209,7 @@ def response(span: LiveSpan, result: Any) -> None:
     told = dict(getattr(result, "llm_output", None) or {})
     for message in said:
         told.update(getattr(message, "response_metadata", None) or {})
-    _chat.facts(span, {k: v for k, v in told.items() if isinstance(v, str)}, _ANSWERED)
+    chat.facts(span, {k: v for k, v in told.items() if isinstance(v, str)}, _ANSWERED)
     if reasons := [reason for reason in map(_finish_reason, made) if reason]:
         span.set_attribute("gen_ai.response.finish_reasons", reasons)
     counted = [usage for message in said if (usage := getattr(message, "usage_metadata", None))]
@@ -233,9 +219,9 @@ def response(span: LiveSpan, result: Any) -> None:
     openai_usage(span, told.get("token_usage"))
     anthropic_usage(span, told.get("usage"))
     for usage in counted:
-        _chat.facts(span, usage, _USAGE)
-        _chat.facts(span, usage.get("input_token_details"), _INPUT_DETAILS)
-        _chat.facts(span, usage.get("output_token_details"), _OUTPUT_DETAILS)
+        chat.facts(span, usage, _USAGE)
+        chat.facts(span, usage.get("input_token_details"), _INPUT_DETAILS)
+        chat.facts(span, usage.get("output_token_details"), _OUTPUT_DETAILS)
 
 
 def _generations(result: Any) -> Sequence[Any]:

@@ -16,7 +16,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from spanlog import safety
-from spanlog.instrument.patching import Call, Wrapper
+from spanlog.instrument import Call, Wrapper
 from spanlog.model.capture import capture, safe_str
 from spanlog.model.span import NOTE, SpanEvent, SpanType
 from spanlog.record.context import CURRENT, current_span, innermost, open_span, recording
@@ -25,7 +25,7 @@ from spanlog.record.streams import Stepped
 from spanlog.safety import guarded
 
 from spanlog_integrations import _langchain_data as data
-from spanlog_integrations._http import secrets
+from spanlog_integrations.seams.http import secrets
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

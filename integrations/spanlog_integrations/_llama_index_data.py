@@ -18,9 +18,10 @@ import orjson
 from spanlog.model.capture import wire
 from spanlog.model.span import SpanType
 
-from spanlog_integrations import _chat
-from spanlog_integrations._http import causes, provider_at, secrets
-from spanlog_integrations._usage import anthropic_usage, google_usage, openai_usage
+from spanlog_integrations.seams.http import causes, secrets
+from spanlog_integrations.wire import chat
+from spanlog_integrations.wire.providers import provider_at, provider_name
+from spanlog_integrations.wire.usage import anthropic_usage, google_usage, openai_usage
 
 if TYPE_CHECKING:
     from inspect import BoundArguments
@@ -61,23 +62,6 @@ _OPERATIONS = {
     SpanType.TOOL: "execute_tool",
 }
 _MODELS = (SpanType.CHAT_MODEL, SpanType.LLM, SpanType.EMBEDDING)
-# The packages that connect models are named after the provider: theirs -> OpenTelemetry's.
-_PROVIDERS = {
-    "azure_inference": "azure.ai.inference",
-    "azure_openai": "azure.ai.openai",
-    "bedrock": "aws.bedrock",
-    "bedrock_converse": "aws.bedrock",
-    "gemini": "gcp.gemini",
-    "google": "gcp.gemini",
-    "google_genai": "gcp.gemini",
-    "huggingface_api": "hugging_face",
-    "ibm": "ibm.watsonx.ai",
-    "mistralai": "mistral_ai",
-    "openai_like": "openai",
-    "sagemaker_endpoint": "aws.sagemaker",
-    "vertex": "gcp.vertex_ai",
-    "xai": "x_ai",
-}
 _CONNECTS = re.compile(r"llama_index\.(?:llms|embeddings|multi_modal_llms)\.(\w+)")
 _UNKNOWN = "unknown"  # what LlamaIndex calls an embedding model that was given no name
 _SETTINGS = ("temperature", "max_tokens", "top_p", "reasoning_effort", "dimensions")
@@ -298,7 +282,7 @@ def request(span: LiveSpan, by: Any, method: str, given: Mapping[str, Any]) -> N
         _model(span, by, held)
         settings = {name: held.get(name) for name in _SETTINGS}
         asked = {name: value for name, value in given.items() if value is not None}
-        _chat.request(span, {**settings, **asked})
+        chat.request(span, {**settings, **asked})
         if "stream" in method:
             span.set_attribute("gen_ai.request.stream", True)
     elif span.span_type == SpanType.AGENT and isinstance(name := held.get("name"), str):
@@ -332,7 +316,7 @@ def _model(span: LiveSpan, by: Any, held: Mapping[str, Any]) -> None:
 def _provider(kind: type) -> str | None:
     found = (_CONNECTS.match(base.__module__) for base in kind.__mro__)
     name = next((match[1] for match in found if match), None)
-    return name and _PROVIDERS.get(name, name)
+    return name and provider_name(name)
 
 
 def response(span: LiveSpan, raw: bytes, more: bytes) -> None:
@@ -354,7 +338,7 @@ def _response(span: LiveSpan, raws: Sequence[Any], more: Mapping[str, Any]) -> N
     usage = reply.pop("usage", None)
     if not all(isinstance(choice, dict) for choice in reply.get("choices") or ()):
         del reply["choices"]
-    _chat.response(span, reply)
+    chat.response(span, reply)
     if reason := next((reply[name] for name in _FINISHED if reply.get(name)), None):
         span.set_attribute("gen_ai.response.finish_reasons", [reason])
     if span.get_attribute("gen_ai.provider.name") == "anthropic":

@@ -18,16 +18,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
-from spanlog.instrument.patching import Call, Integration, Recording, Target, records
+from spanlog.instrument import Call, Integration, Target, TracedCall, traced
 from spanlog.model.capture import capture, decode
 from spanlog.model.span import SpanType
 from spanlog.record.context import current_span
 from spanlog.record.span import LiveSpan
 from spanlog.record.streams import Watch, Watched, watch_body
 
-from spanlog_integrations import _bedrock
-from spanlog_integrations._bedrock import first
-from spanlog_integrations._http import failed, parsed
+from spanlog_integrations.wire import bedrock
+from spanlog_integrations.wire.bedrock import first
+from spanlog_integrations.wire.reply import failed, parsed
 
 Json = dict[str, Any]
 Message = Any  # botocore.eventstream.EventStreamMessage
@@ -90,45 +90,43 @@ def _is_metadata(kind: str, _content: bytes) -> bool:
 
 
 def _has_metrics(kind: str, content: bytes) -> bool:
-    return kind == "chunk" and b"-bedrock-invocationMetrics" in _bedrock.chunk(
-        orjson.loads(content)
-    )
+    return kind == "chunk" and b"-bedrock-invocationMetrics" in bedrock.chunk(orjson.loads(content))
 
 
 _CHAT = ("chat", SpanType.CHAT_MODEL)
-_AGENT = ("invoke_agent", SpanType.AGENT, "completion", _bedrock.fold_agent)
+_AGENT = ("invoke_agent", SpanType.AGENT, "completion", bedrock.fold_agent)
 _GENERATE = ("retrieve_and_generate", SpanType.CHAIN)
 _OPERATIONS = {
     "Converse": Operation(*_CHAT),
-    "ConverseStream": Operation(*_CHAT, "stream", _bedrock.fold_message, _is_metadata),
+    "ConverseStream": Operation(*_CHAT, "stream", bedrock.fold_message, _is_metadata),
     "InvokeModel": Operation(*_CHAT, "body"),
-    "InvokeModelWithResponseStream": Operation(*_CHAT, "body", _bedrock.fold_chunks, _has_metrics),
+    "InvokeModelWithResponseStream": Operation(*_CHAT, "body", bedrock.fold_chunks, _has_metrics),
     "InvokeAgent": Operation(*_AGENT, about="agentId"),
     "InvokeInlineAgent": Operation(*_AGENT, about="agentName"),
     "RetrieveAndGenerate": Operation(*_GENERATE),
-    "RetrieveAndGenerateStream": Operation(*_GENERATE, "stream", _bedrock.fold_generated),
+    "RetrieveAndGenerateStream": Operation(*_GENERATE, "stream", bedrock.fold_generated),
     "Retrieve": Operation(
-        "retrieval", SpanType.RETRIEVER, about="knowledgeBaseId", outputs=_bedrock.documents
+        "retrieval", SpanType.RETRIEVER, about="knowledgeBaseId", outputs=bedrock.documents
     ),
     "Rerank": Operation("rerank", SpanType.RERANKER),
 }
 _SERVICES = frozenset({"bedrock-runtime", "bedrock-agent-runtime"})
 
 
-def _begin(call: Call) -> Recording | None:
+def _begin(call: Call) -> TracedCall | None:
     operation = _OPERATIONS.get(call.argument(0, "operation_name"))
     if operation is None or call.instance.meta.service_model.service_name not in _SERVICES:
         return None
     return _Request(call.instance, dict(call.argument(1, "api_params")), operation)
 
 
-class _Request(Recording):
+class _Request(TracedCall):
     """A request that calls a model."""
 
     def __init__(self, client: Any, asked: Json, operation: Operation) -> None:
         if isinstance(asked.get("body"), (str, bytes, bytearray)):
             asked["body"] = parsed(asked["body"])
-        model = first(asked, _bedrock.MODEL)
+        model = first(asked, bedrock.MODEL)
         about = str(asked.get(operation.about) or model or "").rpartition("/")[2]
         name, span_type = operation.asked_for(about, asked)
         span = LiveSpan(f"{name} {about}".rstrip(), span_type, current_span(), capture(asked))
@@ -137,7 +135,7 @@ class _Request(Recording):
         self._operation = operation
         self._facts = {"gen_ai.operation.name": name, "gen_ai.request.model": model}
 
-    def asked(self) -> None:
+    def on_request(self) -> None:
         facts = {
             **self._facts,
             "gen_ai.provider.name": "aws.bedrock",
@@ -145,9 +143,9 @@ class _Request(Recording):
             "server.address": urlsplit(self._client.meta.endpoint_url).hostname,
         }
         self.span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
-        self.span._read_later(lambda span: _bedrock.request(span, span.inputs))
+        self.span._read_later(lambda span: bedrock.request(span, span.inputs))
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         about = result.get("ResponseMetadata") or {}
         self._told(about)
         reply = _Reply(self._operation, result, about.get("HTTPHeaders") or {}, self._client)
@@ -162,7 +160,7 @@ class _Request(Recording):
             watch(later, self.span, reply)
         return result
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         told = vars(error).get("response")
         reply = dict(told) if isinstance(told, Mapping) else {}
         about = reply.pop("ResponseMetadata", None) or {}
@@ -211,7 +209,7 @@ class _Reply:
         """Make the span's outputs of a reply."""
         outputs = self._operation.outputs
         span.set_outputs(outputs(reply) if outputs else reply)
-        _bedrock.response(span, reply, self._headers)
+        bedrock.response(span, reply, self._headers)
 
     # A stream of events.
 
@@ -230,7 +228,7 @@ class _Reply:
         if events and self._operation.fold:
             if self._operation.is_invoke:
                 chunks = [event["chunk"] for event in events if "chunk" in event]
-                self.read(span, self._operation.fold([parsed(_bedrock.chunk(c)) for c in chunks]))
+                self.read(span, self._operation.fold([parsed(bedrock.chunk(c)) for c in chunks]))
             else:
                 self.read(span, {**self.rest, **self._operation.fold(events)})
         for message in filter(_is_error, messages):
@@ -381,7 +379,8 @@ integration = Integration(
     "bedrock",
     "boto3",
     "boto3",
-    Target("botocore.client:BaseClient._make_api_call", records(_begin)),
-    Target("aiobotocore.client:AioBaseClient._make_api_call", records(_begin)),
+    Target("botocore.client:BaseClient._make_api_call", traced(_begin)),
+    Target("aiobotocore.client:AioBaseClient._make_api_call", traced(_begin)),
+    tested=("1.33.0", "1.44.5"),
 )
 autolog = integration.autolog

@@ -22,16 +22,18 @@ from urllib.parse import urlsplit
 
 import orjson
 from spanlog import tracing
+from spanlog.instrument import Call, Integration, Target, TracedCall, Wrapper, traced
 from spanlog.instrument.events import Events
-from spanlog.instrument.patching import Call, Integration, Recording, Target, Wrapper, records
 from spanlog.model.capture import capture, wire
 from spanlog.model.span import SpanType
 from spanlog.record.context import carry, current_span
 from spanlog.record.span import LiveSpan
 from spanlog.safety import guarded
 
-from spanlog_integrations import _chat, litellm
-from spanlog_integrations._arguments import Arguments, provider_name, secrets_of
+from spanlog_integrations.seams.arguments import Arguments, secrets_of
+from spanlog_integrations.wire import chat
+from spanlog_integrations.wire.providers import provider_name
+from spanlog_integrations.wire.usage import counted
 
 Json = dict[str, Any]
 
@@ -77,7 +79,7 @@ class _Span(LiveSpan):
     told: bool
 
 
-class _Called(Recording):
+class _Called(TracedCall):
     """A call that is recorded.
 
     Args:
@@ -103,7 +105,7 @@ class _Called(Recording):
         span.about, span.secrets, span.told = about, [], True
         super().__init__(span)
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         self.span._finish(capture(self.outputs(result)))
         return result
 
@@ -111,7 +113,7 @@ class _Called(Recording):
         """Return what came out, as plain data."""
         return _plain(result)
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         self.span.set_attribute("error.type", type(error).__name__)
         self.span.record_exception(error)
         self.span._redact([*self.span.secrets, *secrets_of({})])
@@ -146,7 +148,7 @@ def _named(function: Any, args: Sequence[Any]) -> Json:
     return dict(zip(names, args, strict=False)) if len(args) <= len(names) else {"args": args}
 
 
-def _module(module: Any, inputs: Mapping[str, Any]) -> Recording:
+def _module(module: Any, inputs: Mapping[str, Any]) -> TracedCall:
     kinds = (c.__name__ for c in type(module).__mro__ if c.__module__.partition(".")[0] == "dspy")
     span_type = next((_TYPES[kind] for kind in kinds if kind in _TYPES), SpanType.CHAIN)
     args, kwargs = inputs.get("args", ()), inputs.get("kwargs", {})
@@ -221,7 +223,7 @@ class _ModelCall(_Called):
         self.span.told = False
         self.span.secrets = self._asked.secrets
 
-    def asked(self) -> None:
+    def on_request(self) -> None:
         facts = self.span.set_attribute
         facts("gen_ai.operation.name", self._operation)
         facts("gen_ai.request.model", self._model)
@@ -230,14 +232,14 @@ class _ModelCall(_Called):
         address = self._asked.inputs.get("api_base") or self._asked.inputs.get("base_url")
         if isinstance(address, str) and (host := urlsplit(address).hostname):
             facts("server.address", host)
-        _chat.request(self.span, self._asked.inputs)
+        chat.request(self.span, self._asked.inputs)
 
     def outputs(self, result: Any) -> Any:
         if not isinstance(result, list):
             return result
         return {"choices": [{"message": _message(output)} for output in result]}
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         above: LiveSpan | None = self.span.parent
         while isinstance(above, _Span):  # the error goes on through them
             above.secrets.extend(self.span.secrets)
@@ -248,7 +250,7 @@ class _ModelCall(_Called):
             "http.response.request_id": getattr(error, "request_id", None),
         }
         self.span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
-        super().failed(error)
+        super().on_error(error)
 
 
 def _messages(inputs: Mapping[str, Any]) -> Json:
@@ -293,7 +295,7 @@ def _told(span: LiveSpan | None, reply: Any, *, cached: bool = False, cost: Any 
     def read(span: LiveSpan) -> None:
         told = orjson.loads(snapshot)
         if isinstance(told, dict):
-            _chat.response(span, {**told, "usage": None} if cached else litellm.counted(told))
+            chat.response(span, {**told, "usage": None} if cached else counted(told))
 
     span._read_later(read)
 
@@ -359,17 +361,17 @@ def _reasons(reply: Any) -> Iterator[Any]:
             yield reason
 
 
-def _format(adapter: Any, inputs: Mapping[str, Any]) -> Recording | None:
+def _format(adapter: Any, inputs: Mapping[str, Any]) -> TracedCall | None:
     return _adapter(adapter, "format", SpanType.CHAIN, inputs)
 
 
-def _parse(adapter: Any, inputs: Mapping[str, Any]) -> Recording | None:
+def _parse(adapter: Any, inputs: Mapping[str, Any]) -> TracedCall | None:
     return _adapter(adapter, "parse", SpanType.PARSER, inputs)
 
 
 def _adapter(
     adapter: Any, what: str, span_type: str, inputs: Mapping[str, Any]
-) -> Recording | None:
+) -> TracedCall | None:
     """Record an adapter's work; a method that calls the one it overrides works once."""
     about = what, adapter
     if _is_about(about):
@@ -384,18 +386,18 @@ def _is_about(about: tuple[str, Any]) -> bool:
     return isinstance(above, _Span) and above.about[0] == about[0] and above.about[1] is about[1]
 
 
-def _tool(tool: Any, inputs: Mapping[str, Any]) -> Recording:
+def _tool(tool: Any, inputs: Mapping[str, Any]) -> TracedCall:
     facts = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": tool.name}
     given = inputs.get("kwargs", inputs)
     return _Called(tool.name, SpanType.TOOL, given, ("call", tool), facts)
 
 
-def _code(interpreter: Any, inputs: Mapping[str, Any]) -> Recording:
+def _code(interpreter: Any, inputs: Mapping[str, Any]) -> TracedCall:
     name = f"{type(interpreter).__name__}.execute"
     return _Called(name, SpanType.TOOL, inputs, ("execute", interpreter))
 
 
-_Begins = Callable[[Any, Mapping[str, Any]], "Recording | None"]
+_Begins = Callable[[Any, Mapping[str, Any]], "TracedCall | None"]
 # The events that are recorded: what DSPy calls them, and how the span of such a call is opened.
 # It tells of evaluation and optimizers too, but only newer versions do.
 _EVENTS: dict[str, _Begins] = {
@@ -481,9 +483,9 @@ def _carries(wrapped: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> Any
     return wrapped(carry(function), *rest, **kwargs)
 
 
-def _unless_off(option: str, begin: Callable[[Call], Recording | None]) -> Wrapper:
+def _unless_off(option: str, begin: Callable[[Call], TracedCall | None]) -> Wrapper:
     """Return the wrapper that records calls, or with an option off nothing that happens in them."""
-    recorded = records(begin)
+    recorded = traced(begin)
 
     def wrapper(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
         if getattr(_options, option):
@@ -494,7 +496,7 @@ def _unless_off(option: str, begin: Callable[[Call], Recording | None]) -> Wrapp
     return wrapper
 
 
-def _evaluation(call: Call) -> Recording:
+def _evaluation(call: Call) -> TracedCall:
     devset = call.argument(2, "devset") or call.instance.devset
     metric = call.argument(1, "metric") or call.instance.metric
     inputs = {
@@ -505,7 +507,7 @@ def _evaluation(call: Call) -> Recording:
     return _Called("Evaluate", SpanType.EVALUATOR, inputs, ("call", call.instance))
 
 
-def _compilation(call: Call) -> Recording | None:
+def _compilation(call: Call) -> TracedCall | None:
     about = "compile", call.instance
     if _is_about(about):
         return None
@@ -515,7 +517,7 @@ def _compilation(call: Call) -> Recording | None:
     return _Called(name, SpanType.CHAIN, {"student": type(student).__name__, **sets}, about)
 
 
-def _embedding(call: Call) -> Recording:
+def _embedding(call: Call) -> TracedCall:
     given = call.instance.model
     model = given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)
     prefix, _, rest = model.partition("/")
@@ -528,7 +530,7 @@ def _embedding(call: Call) -> Recording:
     return _Called(f"embeddings {name}", SpanType.EMBEDDING, inputs, about, facts)
 
 
-def _retrieval(call: Call) -> Recording:
+def _retrieval(call: Call) -> TracedCall:
     inputs = {**_named(type(call.instance).__call__, call.args), **call.kwargs}
     about = "call", call.instance
     return _Retrieval(type(call.instance).__name__, SpanType.RETRIEVER, inputs, about)
@@ -548,12 +550,12 @@ integration = Integration(
     Target("dspy.clients.lm:BaseLM._process_lm_response", _processes),
     Target("dspy.clients.lm:BaseLM._finalize_lm_response", _finalizes_typed),
     Target("dspy.clients.execution:finalize", _finalizes),
-    Target("dspy.clients.embedding:Embedder.__call__", records(_embedding)),
-    Target("dspy.clients.embedding:Embedder.acall", records(_embedding)),
-    Target("dspy.clients.embedding:Embedding.__call__", records(_embedding)),
-    Target("dspy.retrievers.embeddings:Embeddings.__call__", records(_retrieval)),
-    Target("dspy.dsp.colbertv2:ColBERTv2.__call__", records(_retrieval)),
-    Target("dsp.modules.colbertv2:ColBERTv2.__call__", records(_retrieval)),
+    Target("dspy.clients.embedding:Embedder.__call__", traced(_embedding)),
+    Target("dspy.clients.embedding:Embedder.acall", traced(_embedding)),
+    Target("dspy.clients.embedding:Embedding.__call__", traced(_embedding)),
+    Target("dspy.retrievers.embeddings:Embeddings.__call__", traced(_retrieval)),
+    Target("dspy.dsp.colbertv2:ColBERTv2.__call__", traced(_retrieval)),
+    Target("dsp.modules.colbertv2:ColBERTv2.__call__", traced(_retrieval)),
     Target("dspy.utils.parallelizer:ParallelExecutor.execute", _carries),
     Target("dspy.evaluate.evaluate:Evaluate._execute_multi_thread", _carries),
     Target("dspy.evaluate.evaluate:Evaluate.__call__", _unless_off("evaluating", _evaluation)),
@@ -562,6 +564,7 @@ integration = Integration(
         _unless_off("compiling", _compilation),
         derived=True,
     ),
+    tested=("2.5.17", "3.4.1"),
 )
 
 

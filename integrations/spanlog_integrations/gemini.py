@@ -17,23 +17,23 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
-from spanlog.instrument.patching import Call, Integration, Recording, Target, Wrapper, records
+from spanlog.instrument import Call, Integration, Target, TracedCall, Wrapper, driven, traced
 from spanlog.model.capture import capture, wire
 from spanlog.model.span import SpanType
 from spanlog.record.context import current_span
-from spanlog.record.decorator import drive
 from spanlog.record.span import LiveSpan
 from spanlog.record.streams import Watch, Watched
 
-from spanlog_integrations import _chat, _gemini, _interactions
-from spanlog_integrations._http import Exchange, Route, Sent, failed, finder, secrets
-from spanlog_integrations._stainless import targets
+from spanlog_integrations.seams.http import Exchange, Route, Sent, finder, secrets
+from spanlog_integrations.seams.stainless import targets
+from spanlog_integrations.wire import chat, google, interactions
+from spanlog_integrations.wire.reply import failed
 
 Json = dict[str, Any]
 
 
 def _method(operation: str, span_type: str) -> Route:
-    return Route("", operation, span_type, _gemini.request, _gemini.response, _gemini.fold)
+    return Route("", operation, span_type, google.request, google.response, google.fold)
 
 
 _CHAT = _method("chat", SpanType.CHAT_MODEL)
@@ -75,7 +75,7 @@ def _merged(body: Any, more: Any) -> Any:
     return {**body, **{key: _merged(body.get(key), value) for key, value in more.items()}}
 
 
-def _begin(call: Call) -> Recording | None:
+def _begin(call: Call) -> TracedCall | None:
     found = _PATH.fullmatch(call.argument(1, "path"))
     if found is None or found[2] not in _METHODS:
         return None
@@ -94,18 +94,18 @@ class _Request(Exchange):
     def __init__(self, client: Any, host: str, model: str, method: str, body: Json) -> None:
         embeds = method == "predict" and any("content" in one for one in body["instances"])
         route = _EMBEDDINGS if embeds else _METHODS[method]
-        super().__init__(route, model, capture(_chat.without_secrets(body)))
+        super().__init__(route, model, capture(chat.without_secrets(body)))
         self._asked = body, _provider(vertex=bool(client.vertexai)), host
         self._client = client
         self._streamed = method.startswith("stream")
 
-    def asked(self) -> None:
+    def on_request(self) -> None:
         self.sends(*self._asked)
         del self._asked
         if self._streamed:
             self.span.set_attribute("gen_ai.request.stream", True)
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         if self._streamed:
             watch = Watch(self.span, _read_stream, keep=_wire, fail=partial(_fail, self._client))
             return Watched(result, watch)
@@ -114,7 +114,7 @@ class _Request(Exchange):
         self.span.end()
         return result
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         _fail(self._client, self.span, error)
 
 
@@ -150,15 +150,15 @@ def _parsed(reply: bytes | str) -> Json:
 
 def _read(span: LiveSpan, reply: Json) -> None:
     span.set_outputs(reply)
-    _gemini.response(span, reply)
+    google.response(span, reply)
 
 
 def _read_stream(span: LiveSpan, pieces: list[Any], stopped: bool) -> None:
     chunks = [_parsed(piece) for piece in pieces]
     span.set_attribute("spanlog.stream.chunks", len(chunks))
     replies = [chunk for chunk in chunks if "error" not in chunk]
-    reply = _gemini.fold(replies)
-    if stopped and not _gemini.has_ended(reply):
+    reply = google.fold(replies)
+    if stopped and not google.has_ended(reply):
         span.set_attribute("spanlog.stream.completed", False)
     if replies:
         _read(span, reply)
@@ -188,16 +188,16 @@ def _runs_functions(config: Any) -> bool:
 def _agents(name: str) -> Wrapper:
     """Return the wrapper of a method that may run functions."""
 
-    def begin(call: Call) -> Recording | None:
+    def begin(call: Call) -> TracedCall | None:
         config = call.argument(1, "config") or _of(call.instance, "_config")
         if not _runs_functions(config) or isinstance(current_span(), _AgentSpan):
             return None
         return _Agent(name, call, config)
 
-    return records(begin)
+    return traced(begin)
 
 
-class _Agent(Recording):
+class _Agent(TracedCall):
     """A call of `generate_content` or of a chat in which the SDK runs functions."""
 
     def __init__(self, name: str, call: Call, config: Any) -> None:
@@ -217,46 +217,19 @@ class _Agent(Recording):
             "gen_ai.provider.name": _provider(vertex=bool(self._client.vertexai)),
         }
 
-    def asked(self) -> None:
+    def on_request(self) -> None:
         self.span.set_attributes(self._facts)
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         if hasattr(result, "model_dump_json"):
             self.span._finish(_said(result))
             return result
         fail = partial(_fail, self._client)
         watch = Watch(self.span, _read_agent_stream, keep=_said, fail=fail)
-        return drive(result, _AgentStream(result, watch))
+        return driven(result, watch)
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         _fail(self._client, self.span, error)
-
-
-class _AgentStream:
-    """The chunks of such a call; its work goes on, under its span, as they are asked for."""
-
-    def __init__(self, stream: Any, watch: Watch) -> None:
-        self._stream = stream
-        self._watch = watch
-        self.add = watch.piece
-
-    def begin(self) -> tuple[Any, LiveSpan]:
-        return self._stream, self._watch.span
-
-    def yielded(self) -> _AgentStream:
-        return self
-
-    def finish(self, _span: LiveSpan, *, stopped: bool = False) -> None:
-        if stopped:
-            self._watch.stopped()
-        else:
-            self._watch.completed()
-
-    def fail(self, _span: LiveSpan, error: BaseException) -> None:
-        self._watch.failed(error)
-
-    def __del__(self) -> None:
-        self._watch.stopped()
 
 
 def _said(reply: Any) -> bytes:
@@ -271,10 +244,10 @@ def _read_agent_stream(span: LiveSpan, pieces: list[Any], stopped: bool) -> None
     if stopped:
         span.set_attribute("spanlog.stream.completed", False)
     if pieces:
-        span.set_outputs(_gemini.fold([_parsed(piece) for piece in pieces]))
+        span.set_outputs(google.fold([_parsed(piece) for piece in pieces]))
 
 
-class _Tool(Recording):
+class _Tool(TracedCall):
     """A run of a function, or a call of a tool of an MCP server."""
 
     def __init__(self, name: str, arguments: Any, description: str | None) -> None:
@@ -285,26 +258,26 @@ class _Tool(Recording):
             "gen_ai.tool.description": description,
         }
 
-    def asked(self) -> None:
+    def on_request(self) -> None:
         self.span.set_attributes({k: v for k, v in self._facts.items() if v is not None})
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         if _of(result, "isError", "is_error") is True:  # of an MCP server
             self.span.set_status_error("the tool tells of an error")
-        return super().reply(result)
+        return super().on_response(result)
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         """Record the function's own error, which the SDK hides behind one of its own."""
         wrapped = type(error).__name__ == "FunctionInvocationError"
         self.span._fail((error.__context__ if wrapped else None) or error)
 
 
-def _begin_function(call: Call) -> Recording:
+def _begin_function(call: Call) -> TracedCall:
     function = call.argument(1, "function_to_invoke")
     return _Tool(function.__name__, call.argument(0, "args"), function.__doc__)
 
 
-def _begin_mcp(call: Call) -> Recording:
+def _begin_mcp(call: Call) -> TracedCall:
     asked = call.argument(0, "function_call")
     return _Tool(asked.name or "", asked.args, None)
 
@@ -313,8 +286,8 @@ def _begin_mcp(call: Call) -> Recording:
 
 
 def _route(path: str, operation: str, span_type: str = SpanType.CHAT_MODEL, **more: Any) -> Route:
-    readers = _interactions.request, _interactions.response, _interactions.fold
-    return Route(rf"(.*/)?{path}", operation, span_type, *readers, last=_interactions.LAST, **more)
+    readers = interactions.request, interactions.response, interactions.fold
+    return Route(rf"(.*/)?{path}", operation, span_type, *readers, last=interactions.LAST, **more)
 
 
 _ROUTES = (
@@ -329,7 +302,7 @@ def _provider_of(client: Any) -> str:
     return _provider(vertex="aiplatform" in client.base_url.host)
 
 
-def _begin_interaction(call: Call) -> Recording | None:
+def _begin_interaction(call: Call) -> TracedCall | None:
     request = call.argument(1, "request")
     streamed = bool(call.argument(3, "stream"))
     route = _find(request.method, request.url.path, streamed)
@@ -354,7 +327,7 @@ integration = Integration(
     _SDK,
     "google-genai",
     *(
-        Target(f"{_SDK}._api_client:{kind}.{method}", records(_begin))
+        Target(f"{_SDK}._api_client:{kind}.{method}", traced(_begin))
         for kind in ("BaseApiClient", "ApiClient")  # the latter in 1.0
         for method in _REQUESTS
     ),
@@ -363,10 +336,11 @@ integration = Integration(
         for owner, methods in _AGENTS.items()
         for method in methods
     ),
-    *(Target(f"{_SDK}._extra_utils:{name}", records(_begin_function)) for name in _FUNCTIONS),
-    Target(f"{_SDK}._adapters:McpToGenAiToolAdapter.call_tool", records(_begin_mcp)),
+    *(Target(f"{_SDK}._extra_utils:{name}", traced(_begin_function)) for name in _FUNCTIONS),
+    Target(f"{_SDK}._adapters:McpToGenAiToolAdapter.call_tool", traced(_begin_mcp)),
     *targets(f"{_SDK}._interactions", _ROUTES, _provider_of),
-    Target(f"{_SDK}._gaos.basesdk:BaseSDK.do_request", records(_begin_interaction)),
-    Target(f"{_SDK}._gaos.basesdk:AsyncBaseSDK.do_request_async", records(_begin_interaction)),
+    Target(f"{_SDK}._gaos.basesdk:BaseSDK.do_request", traced(_begin_interaction)),
+    Target(f"{_SDK}._gaos.basesdk:AsyncBaseSDK.do_request_async", traced(_begin_interaction)),
+    tested=("1.0.0", "3.4.0"),
 )
 autolog = integration.autolog

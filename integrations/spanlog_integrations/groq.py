@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from spanlog.model.span import SpanType
 
-from spanlog_integrations import _chat
-from spanlog_integrations._http import Route, failed, provider_at
-from spanlog_integrations._stainless import stainless
+from spanlog_integrations.seams.http import Route
+from spanlog_integrations.seams.stainless import stainless
+from spanlog_integrations.wire import chat
+from spanlog_integrations.wire.providers import provider_at
+from spanlog_integrations.wire.reply import failed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,16 +38,16 @@ def _provider(client: Any) -> str:
 
 def response(span: LiveSpan, reply: Json) -> None:
     """Record what a reply says of itself."""
-    _chat.response(span, reply)
-    _chat.facts(span, reply.get("usage"), _TIMES)
-    _chat.facts(span, reply.get("x_groq"), _OF_GROQ)
+    chat.response(span, reply)
+    chat.facts(span, reply.get("usage"), _TIMES)
+    chat.facts(span, reply.get("x_groq"), _OF_GROQ)
     if error := (reply.get("x_groq") or {}).get("error"):  # why a stream was stopped early
         failed(span, error)
 
 
 def fold(chunks: Sequence[Json]) -> Json:
     """Rebuild the completion that a stream of chunks spells out."""
-    reply = _chat.fold(chunks)
+    reply = chat.fold(chunks)
     reply.pop("x_groq", None)
     of_groq = {
         name: value
@@ -60,7 +62,7 @@ def fold(chunks: Sequence[Json]) -> Json:
 
 
 def _route(path: str, operation: str, span_type: str) -> Route:
-    return Route(rf"/?openai/v1/{path}", operation, span_type, _chat.request, response, fold)
+    return Route(rf"/?openai/v1/{path}", operation, span_type, chat.request, response, fold)
 
 
 integration = stainless(
@@ -73,5 +75,6 @@ integration = stainless(
         _route("audio/translations", "translation", SpanType.LLM),
     ],
     _provider,
+    tested=("0.13.0", "1.7.0"),
 )
 autolog = integration.autolog

@@ -13,7 +13,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from spanlog.instrument.patching import Call, Hook, Integration, Recording, Target, records
+from spanlog.instrument import Call, Hook, Integration, Target, TracedCall, traced
 from spanlog.model.capture import capture
 from spanlog.model.span import SpanType
 from spanlog.record.context import RESOLVERS, current_span
@@ -136,21 +136,21 @@ class _Span(LiveSpan):
     by: Any
 
 
-class _Embedding(Recording):
+class _Embedding(TracedCall):
     """A call of an embedding model."""
 
     def __init__(self, span: LiveSpan, call: Call) -> None:
         super().__init__(span)
         self._model = call.instance
 
-    def asked(self) -> None:
+    def on_request(self) -> None:
         """Record which model it is."""
         self.span.set_attribute("gen_ai.operation.name", "embeddings")
         held = (getattr(self._model, name, None) for name in ("model", "model_name"))
         if model := next((name for name in held if isinstance(name, str)), None):
             self.span.set_attribute("gen_ai.request.model", model)
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         """Record the vectors, of very many the first and what there is."""
         several = isinstance(result, list) and bool(result) and isinstance(result[0], list)
         vectors = result if several else [result]
@@ -161,10 +161,10 @@ class _Embedding(Recording):
         return result
 
 
-class _Reranking(Recording):
+class _Reranking(TracedCall):
     """A call that puts documents in order, or leaves some out."""
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         """Record the documents that are left."""
         self.span._finish(capture(data.plain(list(result))))
         return result
@@ -179,15 +179,15 @@ def _span(call: Call, kind: str, inputs: Any) -> LiveSpan | None:
     return span
 
 
-def _embed(name: str) -> Callable[[Call], Recording | None]:
-    def begin(call: Call) -> Recording | None:
+def _embed(name: str) -> Callable[[Call], TracedCall | None]:
+    def begin(call: Call) -> TracedCall | None:
         span = _span(call, SpanType.EMBEDDING, {"input": call.argument(0, name)})
         return _Embedding(span, call) if span else None
 
     return begin
 
 
-def _rerank(call: Call) -> Recording | None:
+def _rerank(call: Call) -> TracedCall | None:
     documents = data.plain(list(call.argument(0, "documents", ())))
     asked = {"query": call.argument(1, "query"), "documents": documents}
     span = _span(call, SpanType.RERANKER, asked)
@@ -239,14 +239,15 @@ integration = Integration(
     Target("langchain_core.callbacks.manager:AsyncCallbackManager.on_llm_start", _llm_start),
     *(Target(at, within(_begins)) for at in _BODIES),
     *(Target(at, within(_of_run)) for at in _CALLS),
-    Target(f"{_EMBEDDINGS}.embed_documents", records(_embed("texts")), derived=True),
-    Target(f"{_EMBEDDINGS}.embed_query", records(_embed("text")), derived=True),
-    Target(f"{_EMBEDDINGS}.aembed_documents", records(_embed("texts")), derived=True),
-    Target(f"{_EMBEDDINGS}.aembed_query", records(_embed("text")), derived=True),
-    Target(f"{_COMPRESSOR}.compress_documents", records(_rerank), derived=True),
-    Target(f"{_COMPRESSOR}.acompress_documents", records(_rerank), derived=True),
+    Target(f"{_EMBEDDINGS}.embed_documents", traced(_embed("texts")), derived=True),
+    Target(f"{_EMBEDDINGS}.embed_query", traced(_embed("text")), derived=True),
+    Target(f"{_EMBEDDINGS}.aembed_documents", traced(_embed("texts")), derived=True),
+    Target(f"{_EMBEDDINGS}.aembed_query", traced(_embed("text")), derived=True),
+    Target(f"{_COMPRESSOR}.compress_documents", traced(_rerank), derived=True),
+    Target(f"{_COMPRESSOR}.acompress_documents", traced(_rerank), derived=True),
     Target("langgraph.pregel:Pregel.stream", within(_graph)),
     Target("langgraph.pregel:Pregel.astream", within(_graph)),
     *(Target(f"{module}:RunnableCallable.ainvoke", within(_begins_traced)) for module in _NODES),
+    tested=("0.1.0", "1.7.2"),
 )
 autolog = integration.autolog

@@ -16,15 +16,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
-from spanlog.instrument.patching import Call, Integration, Recording, Target, records
+from spanlog.instrument import Call, Integration, Target, TracedCall, traced
 from spanlog.model.capture import wire
 from spanlog.model.span import SpanType
 from spanlog.record.context import carry, current_span
 from spanlog.record.span import LiveSpan
 from spanlog.record.streams import Watch, Worked, watch_body
 
-from spanlog_integrations import _anthropic, _chat, _http, _sse, anthropic, openai
-from spanlog_integrations._arguments import Arguments, provider_name, secrets_of
+from spanlog_integrations.seams.arguments import Arguments, secrets_of
+from spanlog_integrations.seams.http import causes, request_id, secrets
+from spanlog_integrations.wire import anthropic, chat, responses, sse
+from spanlog_integrations.wire.providers import provider_name
+from spanlog_integrations.wire.usage import counted
 
 Json = dict[str, Any]
 
@@ -39,16 +42,9 @@ _HIDDEN = {
 _REQUEST_IDS = ("llm_provider-x-request-id", "llm_provider-request-id", "x-request-id")
 
 
-def counted(reply: Json) -> Json:
-    """Leave out usage that is nothing but the zeros it was made with."""
-    usage = reply.get("usage")
-    there = isinstance(usage, Mapping) and any(isinstance(n, int) and n for n in usage.values())
-    return reply if there else {name: v for name, v in reply.items() if name != "usage"}
-
-
 def _fold(chunks: Sequence[Json]) -> Json:
     """Rebuild the reply that a stream of chunks spells out."""
-    return _chat.fold([counted(chunk) for chunk in chunks])
+    return chat.fold([counted(chunk) for chunk in chunks])
 
 
 @dataclass(frozen=True)
@@ -67,8 +63,8 @@ class Operation:
     name: str
     span_type: str
     positional: tuple[str, ...]
-    request: Callable[[LiveSpan, Mapping[str, Any]], None] = _chat.request
-    response: Callable[[LiveSpan, Json], None] = _chat.response
+    request: Callable[[LiveSpan, Mapping[str, Any]], None] = chat.request
+    response: Callable[[LiveSpan, Json], None] = chat.response
     fold: Callable[[Sequence[Json]], Json] = _fold
 
 
@@ -84,8 +80,8 @@ _OPERATIONS = {
         "chat",
         SpanType.CHAT_MODEL,
         ("input", "model"),
-        response=openai.responses_response,
-        fold=openai.fold_responses,
+        response=responses.response,
+        fold=responses.fold,
     ),
     "anthropic_messages": Operation(
         "chat",
@@ -93,7 +89,7 @@ _OPERATIONS = {
         ("max_tokens", "messages", "model"),
         anthropic.request,
         anthropic.response,
-        _anthropic.fold,
+        anthropic.fold,
     ),
     "text_completion": _of_model("text_completion", "prompt", "model"),
     "embedding": _of_model("embeddings", "model", "input", span_type=SpanType.EMBEDDING),
@@ -156,14 +152,14 @@ def _provider_and_model(given: Mapping[str, Any]) -> tuple[str | None, str | Non
     return told or (litellm.model_cost.get(model) or {}).get("litellm_provider"), model
 
 
-class _Recorded(Recording):
+class _Recorded(TracedCall):
     """A call that is recorded; one of which the calls of models are parts is no more than this."""
 
     span: _Span
 
     def __init__(self, name: str, span_type: str, operation: Operation, asked: _Asked) -> None:
         about = f"{name} {asked.model}" if asked.model else name
-        inputs = wire(asked.inputs, _chat.UNSENT)
+        inputs = wire(asked.inputs, chat.UNSENT)
         facts = {"gen_ai.request.model": asked.model} if asked.model else None
         span = _Span(about, span_type, current_span(), inputs, facts)
         span.whole, span.function = False, None
@@ -171,7 +167,7 @@ class _Recorded(Recording):
         self._operation = operation
         self._secrets = asked.secrets
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         if _is_stream(result):
             return Worked(result, self._watch(self._read_events, self._kept))
         http = getattr(result, "response", None)
@@ -192,7 +188,7 @@ class _Recorded(Recording):
                 span.set_attribute("spanlog.stream.completed", False)
             read(span, pieces)
 
-        return Watch(self.span, passed, keep=keep, fail=lambda _, error: self.failed(error))
+        return Watch(self.span, passed, keep=keep, fail=lambda _, error: self.on_error(error))
 
     def _hear(self, http: Any) -> None:
         """Record a reply in bytes, which is sound."""
@@ -200,8 +196,8 @@ class _Recorded(Recording):
         def read(span: LiveSpan, pieces: list[bytes]) -> None:
             span.set_outputs(b"".join(pieces))
 
-        if request_id := _http.request_id(http):
-            self.span.set_attribute("http.response.request_id", request_id)
+        if found := request_id(http):
+            self.span.set_attribute("http.response.request_id", found)
         if http.is_closed:
             content = http.content
             self.span._read_later(lambda span: read(span, [content]))
@@ -223,14 +219,14 @@ class _Recorded(Recording):
     def _read(self, span: LiveSpan, reply: Any) -> None:
         """Record facts of a reply."""
 
-    def failed(self, error: BaseException) -> None:
-        chain = list(_http.causes(error))
+    def on_error(self, error: BaseException) -> None:
+        chain = list(causes(error))
         told = [vars(one) for one in chain]
         facts = {
             "error.type": type(error).__name__,
             "http.response.status_code": vars(error).get("status_code"),
             "http.response.request_id": _first(
-                _http.request_id(held.get("response")) or held.get("request_id") for held in told
+                request_id(held.get("response")) or held.get("request_id") for held in told
             ),
             "error.body": _first(held.get("body") for held in told),
         }
@@ -250,7 +246,7 @@ def _events(pieces: Sequence[bytes]) -> list[Json]:
     """Return what the pieces of a stream say; those of messages are as on the wire."""
     if all(piece.startswith(b"{") for piece in pieces):
         return [orjson.loads(piece) for piece in pieces]
-    return _sse.parse(b"".join(pieces)).data
+    return sse.parse(b"".join(pieces)).data
 
 
 def _first(values: Iterator[Any]) -> Any:
@@ -260,7 +256,7 @@ def _first(values: Iterator[Any]) -> Any:
 def _sent_secrets(told: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what the requests proved themselves with that the errors tell of."""
     requests = [held.get("request") or held.get("_request") for held in told]
-    return [secret for request in requests for secret in _http.secrets(request)]
+    return [secret for request in requests for secret in secrets(request)]
 
 
 class _ModelCall(_Recorded):
@@ -273,7 +269,7 @@ class _ModelCall(_Recorded):
         self._has_provider = False
         self._answered: str | None = None
 
-    def asked(self) -> None:
+    def on_request(self) -> None:
         given = self._given
         del self._given
         self.span.set_attribute("gen_ai.operation.name", self._operation.name)
@@ -289,21 +285,21 @@ class _ModelCall(_Recorded):
             self._has_provider = True
             self.span.set_attribute("gen_ai.provider.name", provider_name(name))
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         provider = getattr(result, "custom_llm_provider", None)
         self._provider(provider)
         if provider == _CACHED:
             self.span.set_attribute("litellm.cache_hit", True)
         self._beside(getattr(result, "_hidden_params", None) or {})
-        return super().reply(result)
+        return super().on_response(result)
 
     def _beside(self, hidden: Mapping[str, Any]) -> None:
         """Record what LiteLLM tells beside the reply."""
         self._provider(hidden.get("custom_llm_provider"))
-        _chat.facts(self.span, {name: hidden.get(name) for name in _HIDDEN}, _HIDDEN)
+        chat.facts(self.span, {name: hidden.get(name) for name in _HIDDEN}, _HIDDEN)
         headers = hidden.get("additional_headers") or {}
-        if request_id := _first(headers.get(name) for name in _REQUEST_IDS):
-            self.span.set_attribute("http.response.request_id", request_id)
+        if found := _first(headers.get(name) for name in _REQUEST_IDS):
+            self.span.set_attribute("http.response.request_id", found)
 
     def _kept(self, piece: Any) -> bytes:
         # A stream's chunks name the model that was asked; the one that answers is told beside.
@@ -317,13 +313,13 @@ class _ModelCall(_Recorded):
         if self._answered:
             span.set_attribute("gen_ai.response.model", self._answered)
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         self._provider(vars(error).get("llm_provider"))
-        super().failed(error)
+        super().on_error(error)
 
 
-def _model_call(operation: Operation) -> Callable[[Call], Recording | None]:
-    def begin(call: Call) -> Recording | None:
+def _model_call(operation: Operation) -> Callable[[Call], TracedCall | None]:
+    def begin(call: Call) -> TracedCall | None:
         above = current_span()
         own = isinstance(above, _Span) and (above.whole or call.kwargs.get("acompletion"))
         if own and "litellm_logging_obj" in call.kwargs:
@@ -333,11 +329,11 @@ def _model_call(operation: Operation) -> Callable[[Call], Recording | None]:
     return begin
 
 
-def _batch(name: str) -> Callable[[Call], Recording]:
+def _batch(name: str) -> Callable[[Call], TracedCall]:
     return lambda call: _Recorded(name, SpanType.CHAIN, _CHAT, _Asked(call, _CHAT.positional))
 
 
-def _routed(call: Call) -> Recording | None:
+def _routed(call: Call) -> TracedCall | None:
     """Record a router's call; it goes through the same function again for a fallback."""
     function = call.kwargs.get("original_function")
     called = call.kwargs.get("original_generic_function") or function
@@ -363,7 +359,7 @@ def _functions(module: str, *names: str) -> Iterator[Target]:
     """Return the targets for some functions and their async forms."""
     for name in (*names, *(f"a{name}" for name in names)):
         if operation := _operation(name):
-            yield Target(f"{module}:{name}", records(_model_call(operation)), in_place=True)
+            yield Target(f"{module}:{name}", traced(_model_call(operation)), in_place=True)
 
 
 _BATCHES = (
@@ -394,11 +390,12 @@ integration = Integration(
         "litellm.llms.anthropic.experimental_pass_through.messages.handler", "anthropic_messages"
     ),
     *(
-        Target(f"litellm.batch_completion.main:{name}", records(_batch(name)), in_place=True)
+        Target(f"litellm.batch_completion.main:{name}", traced(_batch(name)), in_place=True)
         for name in _BATCHES
     ),
-    Target("litellm.router:Router.function_with_fallbacks", records(_routed)),
-    Target("litellm.router:Router.async_function_with_fallbacks", records(_routed)),
+    Target("litellm.router:Router.function_with_fallbacks", traced(_routed)),
+    Target("litellm.router:Router.async_function_with_fallbacks", traced(_routed)),
     Target("concurrent.futures.thread:ThreadPoolExecutor.submit", _submit),
+    tested=("1.53.1", "1.106.2"),
 )
 autolog = integration.autolog

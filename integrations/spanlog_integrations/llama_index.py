@@ -11,7 +11,7 @@ import weakref
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from spanlog.instrument.patching import Call, Hook, Integration, Recording, Target, records
+from spanlog.instrument import Call, Hook, Integration, Target, TracedCall, traced
 from spanlog.model.capture import capture, wire
 from spanlog.model.span import SpanType
 from spanlog.record.context import CURRENT, carry, current_span, recording
@@ -418,22 +418,22 @@ def _threaded(wrapped: Callable[..., Any], _by: Any, args: Any, kwargs: Any) -> 
     return call
 
 
-class _Building(Recording):
+class _Building(TracedCall):
     """A call that puts documents into an index, or through a pipeline."""
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         """Record the nodes that were made, or which index."""
         made = {"index_id": result.index_id} if hasattr(result, "index_id") else data.plain(result)
         self.span._finish(capture(made))
         return result
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         """Record the error."""
         _failed(self.span, error)
 
 
-def _builds(method: str, given: str, position: int = 0) -> Callable[[Call], Recording]:
-    def begin(call: Call) -> Recording:
+def _builds(method: str, given: str, position: int = 0) -> Callable[[Call], TracedCall]:
+    def begin(call: Call) -> TracedCall:
         owner = call.instance if isinstance(call.instance, type) else type(call.instance)
         asked = {given: data.plain(call.argument(position, given))}
         return _Building(_Span.of(call.instance, f"{owner.__name__}.{method}", method, asked))
@@ -468,15 +468,16 @@ integration = Integration(
     ),
     Target(f"{_SYNTHESIZER}.get_response", _streamed, derived=True),
     Target(f"{_SYNTHESIZER}.aget_response", _streamed, derived=True),
-    Target(f"{_INDEX}.from_documents", records(_builds("from_documents", "documents"))),
-    Target(f"{_INDEX}.insert", records(_builds("insert", "document"))),
+    Target(f"{_INDEX}.from_documents", traced(_builds("from_documents", "documents"))),
+    Target(f"{_INDEX}.insert", traced(_builds("insert", "document"))),
     *(
-        Target(f"{index}.insert_nodes", records(_builds("insert_nodes", "nodes")))
+        Target(f"{index}.insert_nodes", traced(_builds("insert_nodes", "nodes")))
         for index in (_INDEX, _VECTORS)
     ),
-    Target(f"{_PIPELINE}.run", records(_builds("run", "documents", 1))),
-    Target(f"{_PIPELINE}.arun", records(_builds("arun", "documents", 1))),
+    Target(f"{_PIPELINE}.run", traced(_builds("run", "documents", 1))),
+    Target(f"{_PIPELINE}.arun", traced(_builds("arun", "documents", 1))),
     Target("llama_index.core.workflow.workflow:Workflow.run", _started),
     Target("llama_index.core.tools.function_tool:sync_to_async", _threaded),
+    tested=("0.10.44", "0.14.25"),
 )
 autolog = integration.autolog

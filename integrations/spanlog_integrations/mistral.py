@@ -15,16 +15,17 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-from spanlog.instrument.patching import Call, Integration, Recording, Target, Wrapper, records
+from spanlog.instrument import Call, Integration, Target, TracedCall, Wrapper, traced
 from spanlog.model.capture import capture, wire
 from spanlog.model.span import SpanType
 from spanlog.record.context import current_span
 from spanlog.record.span import LiveSpan
 from spanlog.record.streams import Watch, Worked
 
-from spanlog_integrations import _chat, _mistral
-from spanlog_integrations._http import Exchange, Route, file, parsed, provider_at, secrets
-from spanlog_integrations.openai import fold_responses, responses_response
+from spanlog_integrations.seams.http import Exchange, Route, file, secrets
+from spanlog_integrations.wire import chat, mistral, responses
+from spanlog_integrations.wire.providers import provider_at
+from spanlog_integrations.wire.reply import parsed
 
 Json = dict[str, Any]
 
@@ -82,15 +83,15 @@ class _Call(Exchange):
         if self._streams:
             self.hears(http, streamed=True)
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         if self._http is None:  # something else stands in the place of the request
             self._never_sent()
-            return super().reply(result)
+            return super().on_response(result)
         if not self._streams:
             self.hears(self._http, streamed=False)
         return result
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         http = self._http
         if self._request is None:  # the method has refused what it was given
             self._never_sent()
@@ -99,8 +100,8 @@ class _Call(Exchange):
         self.fails(error, http, self._request)
 
     def _asks(self, body: Json, provider: str, host: str | None = None) -> None:
-        self.span.set_inputs(_chat.without_secrets(body))
-        _chat.facts(self.span, self._given, _IN_THE_PATH)
+        self.span.set_inputs(chat.without_secrets(body))
+        chat.facts(self.span, self._given, _IN_THE_PATH)
         self.sends(body, provider, host)
 
     def _never_sent(self) -> None:
@@ -115,7 +116,7 @@ def _for_the_model(arguments: Json) -> Json:
     return plain
 
 
-class _Request(Recording):
+class _Request(TracedCall):
     """The request of a call: the call's span is also its."""
 
     def __init__(self, call: _Call, request: Any) -> None:
@@ -123,14 +124,14 @@ class _Request(Recording):
         self._call = call
         self._request = request
 
-    def asked(self) -> None:
+    def on_request(self) -> None:
         self._call.sent(self._request)
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         self._call.heard(result)
         return result
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         """Leave it to the call, which fails with the same error or with another."""
 
 
@@ -138,15 +139,15 @@ def _calls(route: Route) -> Wrapper:
     """Return the wrapper of a method that calls a model."""
     of_an_agent = replace(route, operation="invoke_agent", span_type=SpanType.AGENT)
 
-    def begin(call: Call) -> Recording | None:
+    def begin(call: Call) -> TracedCall | None:
         if _waiting() is not None:
             return None  # `parse` calls `complete`
         return _Call(of_an_agent if call.kwargs.get("agent_id") else route, call.kwargs)
 
-    return records(begin)
+    return traced(begin)
 
 
-def _begin_request(call: Call) -> Recording | None:
+def _begin_request(call: Call) -> TracedCall | None:
     made = _waiting()
     return None if made is None else _Request(made, call.argument(1, "request"))
 
@@ -177,13 +178,13 @@ def _data(content: bytes) -> Json:
 # A run, in which the SDK executes the program's functions.
 
 
-class _Run(Recording):
+class _Run(TracedCall):
     """A run of a conversation: the requests and the functions that it needs are below it."""
 
     def __init__(self, context: Any, given: Json) -> None:
         model, agent = context.model, context.agent_id
         asked = {"model": model, "agent_id": agent, **_for_the_model(given)}
-        inputs = capture(_chat.without_secrets(asked))
+        inputs = capture(chat.without_secrets(asked))
         facts = {
             "gen_ai.operation.name": "invoke_agent",
             "gen_ai.provider.name": "mistral_ai",
@@ -194,13 +195,13 @@ class _Run(Recording):
         name = f"invoke_agent {model or agent}"
         super().__init__(LiveSpan(name, SpanType.AGENT, current_span(), inputs, facts))
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         if hasattr(result, "__anext__"):
             return Worked(result, Watch(self.span, _read_run, keep=self._came, fail=_run_failed))
         self.span._finish(self._came(result))
         return result
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         _run_failed(self.span, error)
 
     def _came(self, result: Any) -> bytes | None:
@@ -212,7 +213,7 @@ class _Run(Recording):
         return capture({"conversation_id": conversation, "outputs": result.output_entries})
 
 
-def _begin_run(call: Call) -> Recording:
+def _begin_run(call: Call) -> TracedCall:
     given = {"inputs": call.argument(1, "inputs"), **call.kwargs}
     return _Run(call.argument(0, "run_ctx"), given)
 
@@ -232,7 +233,7 @@ def _read_run(span: LiveSpan, pieces: list[bytes | None], stopped: bool) -> None
         span._keep_outputs(pieces[-1])
 
 
-class _Function(Recording):
+class _Function(TracedCall):
     """An execution of a function that the model has called."""
 
     def __init__(self, asked: Any) -> None:
@@ -246,18 +247,18 @@ class _Function(Recording):
         super().__init__(LiveSpan(asked.name, SpanType.TOOL, current_span(), inputs, facts))
         self._mark = f"Error while executing {asked.name}: "
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
         if result.result.startswith(self._mark):  # the run is to go on after an error
             self.span.set_status_error(result.result.removeprefix(self._mark))
         self.span._finish(capture(result.result))
         return result
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
         """Record the function's own error, which the SDK hides behind one of its own."""
         self.span._fail(error.__cause__ or error)
 
 
-def _begin_function(call: Call) -> Recording:
+def _begin_function(call: Call) -> TracedCall:
     return _Function(call.argument(0, "function_call"))
 
 
@@ -267,26 +268,26 @@ def _begin_function(call: Call) -> Recording:
 def _route(
     operation: str,
     span_type: str,
-    fold: Any = _mistral.fold,
-    answer: Any = _mistral.response,
+    fold: Any = mistral.fold,
+    answer: Any = mistral.response,
     last: tuple[str, ...] = (),
 ) -> Route:
-    return Route("", operation, span_type, _mistral.request, answer, fold, last)
+    return Route("", operation, span_type, mistral.request, answer, fold, last)
 
 
 _CHAT = _route("chat", SpanType.CHAT_MODEL)
 _CONVERSATION = _route(
     "chat",
     SpanType.CHAT_MODEL,
-    _mistral.fold_conversation,
+    mistral.fold_conversation,
     last=("conversation.response.done", "conversation.response.error"),
 )
 _RESPONSES = _route(
     "chat",
     SpanType.CHAT_MODEL,
-    fold_responses,
-    responses_response,
-    ("response.completed", "response.incomplete", "response.failed"),
+    responses.fold,
+    responses.response,
+    responses.LAST,
 )
 _FIM = _route("text_completion", SpanType.LLM)
 _EMBEDDINGS = _route("embeddings", SpanType.EMBEDDING)
@@ -294,9 +295,9 @@ _OCR = _route("ocr", SpanType.PARSER)
 _MODERATION = _route("moderation", SpanType.GUARDRAIL)
 _CLASSIFICATION = _route("classification", SpanType.LLM)
 _TRANSCRIPTION = _route(
-    "transcription", SpanType.LLM, _mistral.fold_transcript, last=("transcription.done",)
+    "transcription", SpanType.LLM, mistral.fold_transcript, last=("transcription.done",)
 )
-_SPEECH = _route("speech", SpanType.LLM, _mistral.fold_speech, last=("speech.audio.done",))
+_SPEECH = _route("speech", SpanType.LLM, mistral.fold_speech, last=("speech.audio.done",))
 # The methods, each of which has a form that is called the same with "_async" behind.
 _METHODS = (
     ("chat:Chat", "complete stream parse parse_stream", _CHAT),
@@ -330,15 +331,16 @@ integration = Integration(
         for form in ("", "_async")
     ),
     *(
-        Target(f"{sdk}.basesdk:BaseSDK.do_request{form}", records(_begin_request))
+        Target(f"{sdk}.basesdk:BaseSDK.do_request{form}", traced(_begin_request))
         for sdk in _SDKS
         for form in ("", "_async")
     ),
     *(
-        Target(f"{sdk}.conversations:Conversations.{method}", records(_begin_run))
+        Target(f"{sdk}.conversations:Conversations.{method}", traced(_begin_run))
         for sdk in ("mistralai", "mistralai.client")
         for method in ("run_async", "run_stream_async")
     ),
-    Target("mistralai.extra.run.context:create_function_result", records(_begin_function)),
+    Target("mistralai.extra.run.context:create_function_result", traced(_begin_function)),
+    tested=("1.0.0", "3.7.0"),
 )
 autolog = integration.autolog

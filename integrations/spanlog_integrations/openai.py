@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from spanlog.model.span import SpanType
 
-from spanlog_integrations import _chat
-from spanlog_integrations._http import Route, failed, provider_at
-from spanlog_integrations._stainless import stainless
+from spanlog_integrations.seams.http import Route
+from spanlog_integrations.seams.stainless import stainless
+from spanlog_integrations.wire import chat, responses
+from spanlog_integrations.wire.providers import provider_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,9 +25,7 @@ Json = dict[str, Any]
 
 # The events that are a stream's last; in chat a stream ends with "[DONE]".
 _LAST = (
-    "response.completed",
-    "response.incomplete",
-    "response.failed",
+    *responses.LAST,
     "image_generation.completed",
     "image_edit.completed",
     "transcript.text.done",
@@ -41,65 +40,6 @@ _OF_AN_IMAGE = frozenset(
 def _provider(client: Any) -> str:
     azure = "Azure" in type(client).__name__
     return provider_at(client.base_url.host) or ("azure.ai.openai" if azure else "openai")
-
-
-def responses_response(span: LiveSpan, reply: Json) -> None:
-    """Record what a response says of itself."""
-    _chat.response(span, reply)
-    reason = (reply.get("incomplete_details") or {}).get("reason") or reply.get("status")
-    if reason:
-        span.set_attribute("gen_ai.response.finish_reasons", [reason])
-    if reply.get("error"):
-        failed(span, reply["error"])
-
-
-def fold_responses(events: Sequence[Json]) -> Json:
-    """Take the last state of the response that the events tell, and what came after it."""
-    reply: Json = {}
-    items: dict[int, Json] = {}
-    for event in events:
-        reply = event.get("response") or reply
-        if "output_index" in event:
-            _add_to_item(items.setdefault(event["output_index"], {}), event)
-    if not reply.get("output"):
-        reply = {**reply, "output": [items[index] for index in sorted(items)]}
-    return reply
-
-
-# Where the pieces of an output item's texts go: a list of parts, or the item itself.
-_PIECES = {
-    "response.output_text.delta": ("content", "text"),
-    "response.refusal.delta": ("content", "refusal"),
-    "response.reasoning_text.delta": ("content", "text"),
-    "response.reasoning_summary_text.delta": ("summary", "text"),
-    "response.function_call_arguments.delta": ("", "arguments"),
-    "response.custom_tool_call_input.delta": ("", "input"),
-    "response.mcp_call_arguments.delta": ("", "arguments"),
-    "response.code_interpreter_call_code.delta": ("", "code"),
-}
-
-
-def _add_to_item(item: Json, event: Json) -> None:
-    if isinstance(event.get("item"), dict):
-        item.update(event["item"])
-    elif isinstance(event.get("part"), dict):
-        parts = "summary" if "summary_index" in event else "content"
-        _part(item, parts, event[f"{parts}_index"]).update(event["part"])
-    elif isinstance(event.get("annotation"), dict):
-        part = _part(item, "content", event.get("content_index", 0))
-        part["annotations"] = [*(part.get("annotations") or ()), event["annotation"]]
-    elif place := _PIECES.get(event.get("type", "")):
-        parts, text = place
-        target = _part(item, parts, event.get(f"{parts}_index", 0)) if parts else item
-        target[text] = (target.get(text) or "") + event.get("delta", "")
-
-
-def _part(item: Json, parts: str, index: int) -> Json:
-    listed = item.setdefault(parts, [])
-    while len(listed) <= index:
-        listed.append({})
-    part: Json = listed[index]
-    return part
 
 
 def _fold_images(events: Sequence[Json]) -> Json:
@@ -128,10 +68,8 @@ def _no_facts(span: LiveSpan, body: Mapping[str, Any]) -> None:
     """A request by id has no body to read."""
 
 
-def _route(path: str, operation: str, span_type: str, fold: Any = _chat.fold) -> Route:
-    return Route(
-        rf"/?{path}", operation, span_type, _chat.request, _chat.response, fold, last=_LAST
-    )
+def _route(path: str, operation: str, span_type: str, fold: Any = chat.fold) -> Route:
+    return Route(rf"/?{path}", operation, span_type, chat.request, chat.response, fold, last=_LAST)
 
 
 def _responses(path: str, method: str = "post", *, streamed_only: bool = False) -> Route:
@@ -139,9 +77,9 @@ def _responses(path: str, method: str = "post", *, streamed_only: bool = False) 
         rf"/?{path}",
         "chat" if method == "post" else "fetch_response",
         SpanType.CHAT_MODEL,
-        _chat.request if method == "post" else _no_facts,
-        responses_response,
-        fold_responses,
+        chat.request if method == "post" else _no_facts,
+        responses.response,
+        responses.fold,
         last=_LAST,
         method=method,
         streamed_only=streamed_only,
@@ -166,5 +104,6 @@ integration = stainless(
         _route("decisions", "decision", SpanType.LLM),
     ],
     _provider,
+    tested=("1.0.0", "3.52.0"),
 )
 autolog = integration.autolog

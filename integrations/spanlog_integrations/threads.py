@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spanlog.instrument.patching import Integration, Target
+from spanlog.instrument import Integration, Target
+from spanlog.instrument.integration import prepare
 from spanlog.record.context import SCOPE, Scope, active, carry, current_span
-from spanlog.record.recorder import default_recorder
-from spanlog.record.span import LiveSpan, RemoteSpan
 
+# What records is imported where it is needed: `autolog()` loads this module and is to be quick.
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from spanlog.record.span import LiveSpan
 
 
 def _submit(wrapped: Callable[..., Any], _pool: Any, args: Any, kwargs: Any) -> Any:
@@ -35,6 +37,8 @@ class _Above:
     """What is current where work is submitted, to be sent to another process."""
 
     def __init__(self, span: LiveSpan | None, scope: Scope | None) -> None:
+        from spanlog.record.recorder import default_recorder
+
         self.span = span and (span.trace_id, span.span_id)
         self.scope = scope
         settings = default_recorder().settings
@@ -42,6 +46,10 @@ class _Above:
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a function in this process, under the span that submitted it."""
+        from spanlog.record.recorder import default_recorder
+        from spanlog.record.span import RemoteSpan
+
+        prepare()  # to record in this process, too
         recorder = default_recorder()
         recorder.settings.experiment, recorder.settings.tracking_uri = self.settings
         span = self.span and RemoteSpan(*self.span, self.settings[0])

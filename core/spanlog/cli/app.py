@@ -13,6 +13,7 @@ from spanlog.cli.delete import delete
 from spanlog.cli.demo import demo
 from spanlog.cli.export import export
 from spanlog.cli.import_ import import_
+from spanlog.cli.integrations import integrations
 from spanlog.cli.run import run
 from spanlog.cli.show import show
 from spanlog.cli.stats import stats
@@ -52,5 +53,18 @@ def spanlog() -> None:
     """
 
 
-for _command in (demo, run, traces, show, tail, stats, ui, export, import_, datasets, delete):
+for _command in (
+    demo,
+    run,
+    traces,
+    show,
+    tail,
+    stats,
+    ui,
+    export,
+    import_,
+    datasets,
+    delete,
+    integrations,
+):
     spanlog.add_command(_command)

@@ -10,14 +10,14 @@ import sys
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
-from spanlog.instrument.patching import Recording, _failed, _reply
+from spanlog.instrument.call import TracedCall, fail, respond
 from spanlog.record.context import CURRENT, recording
 from spanlog.record.span import LiveSpan
 from spanlog.safety import report
 
 
 class _Begun(NamedTuple):
-    call: Recording
+    call: TracedCall
     before: LiveSpan | None
     handled: BaseException | None
 
@@ -28,7 +28,7 @@ class Events:
     def __init__(self) -> None:
         self._begun: dict[Hashable, _Begun] = {}
 
-    def begin(self, key: Hashable, open_call: Callable[[], Recording | None]) -> None:
+    def begin(self, key: Hashable, open_call: Callable[[], TracedCall | None]) -> None:
         """Note that a call begins.
 
         Args:
@@ -41,7 +41,7 @@ class Events:
         try:
             call = open_call()
             if call is not None:
-                call.asked()
+                call.on_request()
         except Exception as error:  # noqa: BLE001 - the guard
             report(error, "recording the beginning of a call")
         if call is not None:
@@ -58,6 +58,6 @@ class Events:
         raised = sys.exc_info()[1]
         error = error or (raised if raised is not begun.handled else None)
         if error is None:
-            _reply(begun.call, result)
+            respond(begun.call, result)
         else:
-            _failed(begun.call, error)
+            fail(begun.call, error)

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar, overload
 
 from spanlog.model.capture import capture
 from spanlog.record.arguments import binder
+from spanlog.record.awaiting import Under, awaited
 from spanlog.record.callables import TracedCallable, named
 from spanlog.record.context import CURRENT, current_span, recording
 from spanlog.record.recorder import default_recorder
@@ -152,8 +153,8 @@ class _Traced:
                 raise
             finally:
                 CURRENT.set(before)
-            if type(result) in _DRIVERS and not _has_begun(result):
-                return drive(result, _Call(self, result, None, span))
+            if type(result) in _KINDS and not _has_begun(result):
+                return self.run(result, None, span)
             span._finish(capture(result))
             return result
 
@@ -165,11 +166,47 @@ class _Traced:
 
         def traced(*args: Any, **kwargs: Any) -> Any:
             result = function(*args, **kwargs)
-            if not recording() or type(result) not in _DRIVERS:
+            if not recording() or type(result) not in _KINDS:
                 return result
-            return drive(result, _Call(self, result, inputs(args, kwargs), None))
+            return self.run(result, inputs(args, kwargs), None)
 
         return traced
+
+    def run(self, work: Any, inputs: bytes | None, span: LiveSpan | None) -> Any:
+        """Return what runs a coroutine or generator in its place, under the span of the call.
+
+        Args:
+            work: The coroutine or generator.
+            inputs: The arguments.
+            span: The span, where it has begun.
+        """
+        if type(work) is CoroutineType:
+            call = _Awaited(self, inputs, span)
+            within = Under(call.begin, LiveSpan._fail)
+            return awaited(work, within, call.finish, None if span is None else span.end)
+        return drive(work, _Call(self, work, inputs, span))
+
+
+class _Awaited:
+    """A call of a traced function that is awaited."""
+
+    __slots__ = ("_inputs", "_span", "_traced")
+
+    def __init__(self, traced: _Traced, inputs: bytes | None, span: LiveSpan | None) -> None:
+        self._traced = traced
+        self._inputs = inputs
+        self._span = span
+
+    def begin(self) -> LiveSpan:
+        """Return the span, which begins now if it has not."""
+        self._span = self._span or self._traced.open(self._inputs, current_span())
+        return self._span
+
+    def finish(self, result: Any) -> Any:
+        """End the span with the result."""
+        assert self._span is not None
+        self._span._finish(capture(result))
+        return result
 
 
 class Items(Protocol):
@@ -198,7 +235,7 @@ class Run(Protocol):
 
 
 class _Call:
-    """A call of a traced function whose body is still to run."""
+    """A call of a traced function that is a generator, whose body is still to run."""
 
     __slots__ = ("_inputs", "_span", "_traced", "_work")
 
@@ -220,11 +257,7 @@ class _Call:
         return _Yielded(self._traced.reducer)
 
     def __del__(self) -> None:
-        if self._work is None:
-            return
-        if type(self._work) is CoroutineType:
-            self._work.close()  # only the one that the program holds warns of not being awaited
-        if self._span is not None:
+        if self._work is not None and self._span is not None:
             self._span.end()
 
 
@@ -279,22 +312,6 @@ class _Inside:
     def __exit__(self, *exc: object) -> None:
         self._inner = CURRENT.get()
         CURRENT.set(self._outer)
-
-
-async def _await(call: Run) -> Any:
-    work, span = call.begin()
-    before = CURRENT.get()
-    CURRENT.set(span)
-    try:
-        result = await work
-    except BaseException as error:
-        span._fail(error)
-        raise
-    finally:
-        if CURRENT.get() is span:
-            CURRENT.set(before)
-    span._finish(capture(result))
-    return result
 
 
 def _generate(call: Run) -> Generator[Any, Any, Any]:
@@ -371,7 +388,7 @@ def _first_step(work: AsyncGenerator[Any, Any]) -> Callable[[Any], Awaitable[Any
 
 def _has_begun(work: Any) -> bool:
     """Say whether a coroutine or generator is under way: then it is not ours to wrap."""
-    of = _DRIVERS[type(work)][1]
+    of = _KINDS[type(work)]
     frame = getattr(work, f"{of}_frame")
     if frame is None or getattr(work, f"{of}_running"):
         return True
@@ -380,21 +397,20 @@ def _has_begun(work: Any) -> bool:
     return bool(getattr(work, f"{of}_suspended", False))  # Python 3.11 has no `ag_suspended`
 
 
-_DRIVERS: dict[type, tuple[Callable[[Run], Any], str]] = {
-    CoroutineType: (_await, "cr"),
-    GeneratorType: (_generate, "gi"),
-    AsyncGeneratorType: (_generate_async, "ag"),
-}
+# What the attributes of a coroutine or generator begin with that tell of its state.
+_KINDS = {CoroutineType: "cr", GeneratorType: "gi", AsyncGeneratorType: "ag"}
 
 
 def drive(work: Any, call: Run) -> Any:
-    """Return what runs a coroutine or a generator in its place, and looks like it.
+    """Return what runs a generator in its place, and looks like it.
 
-    While it runs, and not while a generator's consumer does, the span of the call is current.
+    While it runs, and not while its consumer does, the span of the call is current.
     """
-    drive = _DRIVERS[type(work)][0]
-    if drive is _generate and work.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE:
-        drive = _generate_awaitable
-    driver: Any = drive(call)
+    generate: Callable[[Run], Any] = _generate
+    if type(work) is AsyncGeneratorType:
+        generate = _generate_async
+    elif work.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE:
+        generate = _generate_awaitable
+    driver: Any = generate(call)
     driver.__name__, driver.__qualname__ = work.__name__, work.__qualname__
     return driver

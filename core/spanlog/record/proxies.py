@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable
+from types import MethodType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -114,6 +115,20 @@ class Proxy:
 
     def __deepcopy__(self, memo: Any) -> Any:
         return _copied(self, copy.deepcopy(self.__wrapped__, memo))
+
+
+class CallableProxy(Proxy):
+    """A callable that is called through its proxy, as a method too."""
+
+    __slots__ = ()
+
+    class _Instead(Proxy._Instead):
+        """A method of an object is a method whose function is the proxy."""
+
+        def __get__(self: Any, instance: object, owner: type | None = None) -> Any:
+            bound = self.__wrapped__.__get__(instance, owner)
+            is_method = instance is not None and bound is not self.__wrapped__
+            return MethodType(self, instance) if is_method else self
 
 
 def _copied(proxy: Proxy, copied: Any) -> Any:

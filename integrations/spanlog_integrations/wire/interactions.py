@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from spanlog.model.span import SpanType
 
-from spanlog_integrations import _chat
-from spanlog_integrations._http import failed
-from spanlog_integrations._usage import google_usage
+from spanlog_integrations.wire import chat
+from spanlog_integrations.wire.reply import failed
+from spanlog_integrations.wire.usage import google_usage
 
 if TYPE_CHECKING:
     from spanlog.record.span import LiveSpan
@@ -47,21 +47,21 @@ LAST = ("done", "interaction.completed", "interaction.complete")
 
 def request(span: LiveSpan, body: Mapping[str, Any]) -> None:
     """Record the parameters of a request; one of an agent is a call of that agent."""
-    _chat.facts(span, body, _REQUEST)
-    _chat.facts(span, body.get("generation_config"), _GENERATION)
-    _chat.tools(span, body.get("tools"))
+    chat.facts(span, body, _REQUEST)
+    chat.facts(span, body.get("generation_config"), _GENERATION)
+    chat.tools(span, body.get("tools"))
     if agent := body.get("agent"):
         span.name = f"invoke_agent {agent}"
         if span.parent is None:
             span.trace.name = span.name
         span.set_span_type(SpanType.AGENT)
         span.set_attribute("gen_ai.operation.name", "invoke_agent")
-        _chat.facts(span, body, _AGENT)
+        chat.facts(span, body, _AGENT)
 
 
 def response(span: LiveSpan, reply: Json) -> None:
     """Record what a reply says of itself."""
-    _chat.facts(span, reply, _RESPONSE)
+    chat.facts(span, reply, _RESPONSE)
     if status := reply.get("status"):
         span.set_attribute("gen_ai.response.finish_reasons", [status])
     google_usage(span, reply.get("usage"))

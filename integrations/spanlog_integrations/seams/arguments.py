@@ -10,30 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from spanlog_integrations import _chat, _http
+from spanlog_integrations.seams.http import file
+from spanlog_integrations.wire import chat
 
-# The names of providers in LiteLLM's models -> OpenTelemetry's, where they differ.
-_PROVIDERS = {
-    "azure": "azure.ai.openai",
-    "azure_ai": "azure.ai.inference",
-    "azure_text": "azure.ai.openai",
-    "bedrock": "aws.bedrock",
-    "bedrock_converse": "aws.bedrock",
-    "bedrock_mantle": "aws.bedrock",
-    "cohere_chat": "cohere",
-    "gemini": "gcp.gemini",
-    "mistral": "mistral_ai",
-    "moonshot": "moonshot_ai",
-    "sagemaker": "aws.sagemaker",
-    "sagemaker_chat": "aws.sagemaker",
-    "text-completion-openai": "openai",
-    "together_ai": "together",
-    "vertex_ai": "gcp.vertex_ai",
-    "vertex_ai_beta": "gcp.vertex_ai",
-    "watsonx": "ibm.watsonx.ai",
-    "watsonx_text": "ibm.watsonx.ai",
-    "xai": "x_ai",
-}
 # The arguments that are content: in what the user writes to a model, no name means a secret.
 _CONTENT = frozenset(
     {"documents", "functions", "input", "messages", "prompt", "query", "response_format", "tools"}
@@ -82,7 +61,7 @@ class Arguments:
             for name, value in given.items()
             if not self._is_hidden(name, value)
         }
-        self.inputs = dict(_chat.without_secrets(self.inputs))
+        self.inputs = dict(chat.without_secrets(self.inputs))
 
     def _is_hidden(self, name: Any, value: Any) -> bool:
         if not isinstance(name, str):
@@ -107,7 +86,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _files(value: Any) -> Any:
-    return [_http.file(item) for item in value] if isinstance(value, list) else _http.file(value)
+    return [file(item) for item in value] if isinstance(value, list) else file(value)
 
 
 def secrets_of(settings: Mapping[str, Any]) -> list[str]:
@@ -115,8 +94,3 @@ def secrets_of(settings: Mapping[str, Any]) -> list[str]:
     found = [v for name, v in settings.items() if SECRET.search(name) and isinstance(v, str)]
     found += [value for name, value in os.environ.items() if _SECRET_VARIABLE.search(name)]
     return [secret for secret in found if len(secret) >= 8]
-
-
-def provider_name(name: str) -> str:
-    """Return OpenTelemetry's name of a provider, given LiteLLM's."""
-    return _PROVIDERS.get(name) or _PROVIDERS.get(name.partition("-")[0]) or name

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spanlog_integrations import _chat
-from spanlog_integrations._usage import google_usage
+from spanlog_integrations.wire import chat
+from spanlog_integrations.wire.usage import google_usage
 
 if TYPE_CHECKING:
     from spanlog.record.span import LiveSpan
@@ -52,19 +52,19 @@ _STEP = re.compile(r"\[(\d{1,4})\]|([^.\[\]$'\"]+)")
 
 def request(span: LiveSpan, body: Mapping[str, Any]) -> None:
     """Record the parameters of a request."""
-    _chat.facts(span, body, _REQUEST)
+    chat.facts(span, body, _REQUEST)
     if isinstance(config := body.get("generationConfig"), Mapping):
-        _chat.facts(span, config, _GENERATION)
-        _chat.facts(span, config.get("thinkingConfig"), _THINKING)
+        chat.facts(span, config, _GENERATION)
+        chat.facts(span, config.get("thinkingConfig"), _THINKING)
     embedded = body.get("requests") or [body]
     for held in (body.get("parameters"), body.get("embedContentConfig"), embedded[0]):
-        _chat.facts(span, held, _PARAMETERS)
-    _chat.tools(span, body.get("tools"))
+        chat.facts(span, held, _PARAMETERS)
+    chat.tools(span, body.get("tools"))
 
 
 def response(span: LiveSpan, reply: Json) -> None:
     """Record what a reply says of itself."""
-    _chat.facts(span, reply, _RESPONSE)
+    chat.facts(span, reply, _RESPONSE)
     told = [candidate.get("finishReason") for candidate in reply.get("candidates") or ()]
     blocked = (reply.get("promptFeedback") or {}).get("blockReason")
     if reasons := [reason for reason in (*told, blocked) if reason]:

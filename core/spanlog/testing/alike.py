@@ -11,6 +11,7 @@ import pickle
 import re
 import types
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ _LAYOUT = {
 }
 
 
+def _pickled(protocol: int, thing: Any) -> Any:
+    return kind(pickle.loads(pickle.dumps(thing, protocol)))
+
+
 LOOKS: dict[str, Callable[[Any], Any]] = {
     "class": lambda thing: thing.__class__.__qualname__,
     "isinstance": lambda thing: [kind for kind in _KINDS if isinstance(thing, kind)],
@@ -66,10 +71,7 @@ LOOKS: dict[str, Callable[[Any], Any]] = {
     "copy": lambda thing: (kind(copy.copy(thing)), copy.copy(thing) is thing),
     "deepcopy": lambda thing: (kind(copy.deepcopy(thing)), copy.deepcopy(thing) is thing),
     "deepcopy in a list": lambda thing: kind(copy.deepcopy([thing])[0]),
-    **{
-        f"pickle {n}": lambda thing, n=n: kind(pickle.loads(pickle.dumps(thing, n)))
-        for n in range(pickle.HIGHEST_PROTOCOL + 1)
-    },
+    **{f"pickle {n}": partial(_pickled, n) for n in range(pickle.HIGHEST_PROTOCOL + 1)},
     "weakref": lambda thing: weakref.ref(thing)() is thing,
     "hash": lambda thing: hash(thing) == hash(thing),
     "equal": lambda thing: (thing == thing, thing != thing, thing == 0, thing in [thing]),

@@ -6,7 +6,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spanlog_integrations import _chat
+from spanlog_integrations.wire import chat
 
 if TYPE_CHECKING:
     from spanlog.record.span import LiveSpan
@@ -35,8 +35,8 @@ _OF_AN_EVENT = frozenset({"type", "content", "content_index", "arguments", "outp
 
 def request(span: LiveSpan, body: Mapping[str, Any]) -> None:
     """Record the parameters of a request."""
-    _chat.request(span, body)
-    _chat.facts(span, body, _REQUEST)
+    chat.request(span, body)
+    chat.facts(span, body, _REQUEST)
     if isinstance(settings := body.get("completion_args"), Mapping):  # of a conversation
         request(span, settings)
 
@@ -44,10 +44,10 @@ def request(span: LiveSpan, body: Mapping[str, Any]) -> None:
 def response(span: LiveSpan, reply: Json) -> None:
     """Record what a reply says of itself."""
     usage = _whole(reply.get("usage") or {})
-    _chat.response(span, {**reply, "usage": usage})
-    _chat.facts(span, reply, _RESPONSE)
-    _chat.facts(span, usage, _USAGE)
-    _chat.facts(span, reply.get("usage_info"), _PAGES)
+    chat.response(span, {**reply, "usage": usage})
+    chat.facts(span, reply, _RESPONSE)
+    chat.facts(span, usage, _USAGE)
+    chat.facts(span, reply.get("usage_info"), _PAGES)
     models = [entry["model"] for entry in reply.get("outputs") or () if entry.get("model")]
     if models:
         span.set_attribute("gen_ai.response.model", models[-1])
@@ -65,7 +65,7 @@ def _whole(usage: Json) -> Json:
 
 def fold(chunks: Sequence[Json]) -> Json:
     """Rebuild the completion that a stream of chunks spells out."""
-    return _chat.fold(chunks, indexed=True)
+    return chat.fold(chunks, indexed=True)
 
 
 def fold_conversation(events: Sequence[Json]) -> Json:
@@ -89,7 +89,7 @@ def _add_to_entry(entry: Json, event: Json) -> None:
     if (piece := event.get("content")) is not None:
         part = {"type": "text", "text": piece} if isinstance(piece, str) else piece
         part = {**part, "index": event.get("content_index")}
-        _chat.extend(entry.setdefault("content", []), [part], "content")
+        chat.extend(entry.setdefault("content", []), [part], "content")
     if isinstance(spelled := event.get("arguments"), str):
         entry["arguments"] = entry.get("arguments", "") + spelled
     elif spelled is not None:

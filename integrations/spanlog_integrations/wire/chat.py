@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from spanlog.model.capture import decode, wire
 
-from spanlog_integrations._usage import openai_usage
+from spanlog_integrations.wire.usage import openai_usage
 
 if TYPE_CHECKING:
     from spanlog.record.span import LiveSpan

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from struct import pack, unpack_from
 from typing import Any, NamedTuple
 
-from spanlog_integrations._sse import Events, json_of
+from spanlog_integrations.wire.sse import Events, json_of
 
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from spanlog_integrations import _anthropic, _chat
-from spanlog_integrations._http import parsed
-from spanlog_integrations._usage import openai_usage
+from spanlog_integrations.wire import anthropic, chat
+from spanlog_integrations.wire.reply import parsed
+from spanlog_integrations.wire.usage import openai_usage
 
 if TYPE_CHECKING:
     from spanlog.record.span import LiveSpan
@@ -389,9 +389,7 @@ def _fold_mistral(chunks: Sequence[Json]) -> Json:
 def _fold_choices(chunks: Sequence[Json]) -> Json:
     """Fold chat completions; of Mistral's chat the pieces are called as the whole is."""
     pieces = ([*map(_piece, chunk.get("choices") or ())] for chunk in chunks)
-    return _chat.fold(
-        [{**c, "choices": choices} for c, choices in zip(chunks, pieces, strict=True)]
-    )
+    return chat.fold([{**c, "choices": choices} for c, choices in zip(chunks, pieces, strict=True)])
 
 
 def _piece(choice: Json) -> Json:
@@ -423,7 +421,7 @@ def _generation(chunks: Sequence[Json], index: int) -> Json:
 # What the chunks of a family have, and how they are put together.
 _FAMILIES: dict[str, Callable[[Sequence[Json]], Json]] = {
     "completion": _spelled("completion"),  # Anthropic, before messages
-    "message": _anthropic.fold,
+    "message": anthropic.fold,
     "contentBlockDelta": _fold_nova,
     "messageStart": _fold_nova,
     "outputText": _fold_titan,

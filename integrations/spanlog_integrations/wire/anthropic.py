@@ -1,16 +1,55 @@
-"""The events in which Anthropic's models stream a message, on Anthropic's own API and on others."""
+"""The wire shape of Anthropic's messages, on Anthropic's own API and on others."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from spanlog_integrations.wire import chat
+from spanlog_integrations.wire.usage import anthropic_usage
+
+if TYPE_CHECKING:
+    from spanlog.record.span import LiveSpan
+
 Json = dict[str, Any]
+
+_REQUEST = {
+    "temperature": "gen_ai.request.temperature",
+    "top_p": "gen_ai.request.top_p",
+    "top_k": "gen_ai.request.top_k",
+    "max_tokens": "gen_ai.request.max_tokens",
+    "max_tokens_to_sample": "gen_ai.request.max_tokens",
+    "stop_sequences": "gen_ai.request.stop_sequences",
+    "stream": "gen_ai.request.stream",
+    "service_tier": "anthropic.request.service_tier",
+}
+_THINKING = {
+    "type": "anthropic.request.thinking.type",
+    "budget_tokens": "anthropic.request.thinking.budget_tokens",
+}
+_OUTPUT = {"effort": "gen_ai.request.reasoning.level"}
+_RESPONSE = {"id": "gen_ai.response.id", "model": "gen_ai.response.model"}
 
 # The pieces that a text of a block is spelled out in; other pieces stand whole.
 _TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+
+
+def request(span: LiveSpan, body: Mapping[str, Any]) -> None:
+    """Record the parameters of a request."""
+    chat.facts(span, body, _REQUEST)
+    chat.facts(span, body.get("thinking"), _THINKING)
+    chat.facts(span, body.get("output_config"), _OUTPUT)
+    chat.tools(span, body.get("tools"))
+
+
+def response(span: LiveSpan, reply: Json) -> None:
+    """Record what a reply says of itself."""
+    chat.facts(span, reply, _RESPONSE)
+    if reason := reply.get("stop_reason"):
+        span.set_attribute("gen_ai.response.finish_reasons", [reason])
+    anthropic_usage(span, reply.get("usage"))
 
 
 def fold(events: Sequence[Json]) -> Json:

@@ -15,13 +15,14 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import orjson
-from spanlog.instrument.patching import Recording
+from spanlog.instrument import TracedCall
 from spanlog.model.capture import wire
 from spanlog.record.context import current_span
 from spanlog.record.span import LiveSpan
 from spanlog.record.streams import Watch, watch_body
 
-from spanlog_integrations import _chat, _eventstream, _sse
+from spanlog_integrations.wire import chat, eventstream, sse
+from spanlog_integrations.wire.reply import failed, parsed
 
 Json = dict[str, Any]
 
@@ -39,22 +40,6 @@ _SECRET = re.compile(r"(?<=Credential=)[^/\s]+|\S+$")
 _IN_ADDRESS = re.compile(r"[?&](?:key|api[-_]key|access_token)=([^&#\s]+)")
 # The headers in which a reply tells by which id the provider knows the request.
 _REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "mistral-correlation-id")
-# Which provider answers at an address that an SDK of another is often pointed to. The names are
-# OpenTelemetry's where it has one.
-_PROVIDERS = {
-    "openai.azure.com": "azure.ai.openai",
-    "services.ai.azure.com": "azure.ai.inference",
-    "api.deepseek.com": "deepseek",
-    "api.groq.com": "groq",
-    "api.mistral.ai": "mistral_ai",
-    "api.moonshot.ai": "moonshot_ai",
-    "api.perplexity.ai": "perplexity",
-    "api.together.ai": "together",
-    "api.together.xyz": "together",
-    "api.x.ai": "x_ai",
-    "generativelanguage.googleapis.com": "gcp.gemini",
-    "openrouter.ai": "openrouter",
-}
 
 
 @dataclass(frozen=True)
@@ -104,7 +89,7 @@ def finder(routes: Sequence[Route]) -> Callable[[str, str, bool], Route | None]:
     return find
 
 
-class Exchange(Recording):
+class Exchange(TracedCall):
     """A call of a model over HTTP.
 
     Args:
@@ -155,7 +140,8 @@ class Exchange(Recording):
             self.span.set_attribute("http.response.request_id", found)
         return Body(self._route, http, streamed=streamed)
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
+        """Record an error as an SDK raises it, and end the span."""
         self.fails(error, getattr(error, "response", None), vars(error).get("request"))
 
     def fails(self, error: BaseException, http: Any, request: Any) -> None:
@@ -185,7 +171,7 @@ class Sent(Exchange):
         *,
         streamed: bool,
     ) -> None:
-        asked = wire(_chat.without_secrets(body), _chat.UNSENT)
+        asked = wire(chat.without_secrets(body), chat.UNSENT)
         super().__init__(route, body.get("model"), asked)
         self._asked = client, body, provider
         self._streamed = streamed
@@ -202,12 +188,14 @@ class Sent(Exchange):
 
             options.post_parser = parser
 
-    def asked(self) -> None:
+    def on_request(self) -> None:
+        """Record facts of the request."""
         client, body, provider = self._asked
         del self._asked
         self.sends(body, provider(client), client.base_url.host)
 
-    def reply(self, result: Any) -> Any:
+    def on_response(self, result: Any) -> Any:
+        """Record the reply and end the span, now or when the reply has been read."""
         http = _http_response(result)
         if http is not None:
             self.hears(http, streamed=self._streamed)
@@ -223,10 +211,11 @@ class Sent(Exchange):
         self.span._keep_outputs(outputs)
         self.span._read_later(lambda span: _facts(span, route, orjson.loads(outputs)))
 
-    def failed(self, error: BaseException) -> None:
+    def on_error(self, error: BaseException) -> None:
+        """Record an error, and the reply where it is that which `.parse()` refuses."""
         if self._heard:
             self._answered(self._heard[0])
-        super().failed(error)
+        super().on_error(error)
 
 
 class Body:
@@ -241,8 +230,8 @@ class Body:
         self._content_type = http.headers.get("content-type", "")
         self._encoding = http.headers.get("content-encoding")
         self._is_json = "json" in self._content_type
-        framed = self._content_type.startswith(_eventstream.CONTENT_TYPE)
-        self._parse = _eventstream.parse if framed else _sse.parse
+        framed = self._content_type.startswith(eventstream.CONTENT_TYPE)
+        self._parse = eventstream.parse if framed else sse.parse
         self._is_events = not self._is_json and (
             streamed or self._content_type.startswith("text/event-stream")
         )
@@ -260,7 +249,7 @@ class Body:
         whole = start or len(pieces) == 1 or pieces[-2].endswith(b"\n\n")
         return bool(whole) and self._has_ended(self._parse(newest[start:]))
 
-    def _has_ended(self, events: _sse.Events) -> bool:
+    def _has_ended(self, events: sse.Events) -> bool:
         last = events.data[-1] if events.data else {}
         return events.over or _kind(last) in self._route.last or bool(_error(last))
 
@@ -341,37 +330,9 @@ def _error(event: Json) -> Any:
     return event.get("error") or (event if _kind(event).endswith("error") else None)
 
 
-def parsed(text: str | bytes) -> Any:
-    """Return JSON as data; what is none, or cut off, as text; and what is no text as it is."""
-    with suppress(orjson.JSONDecodeError):
-        return orjson.loads(text)
-    with suppress(UnicodeDecodeError):
-        return text.decode() if isinstance(text, bytes) else text
-    return text
-
-
 def _facts(span: LiveSpan, route: Route, reply: Any) -> None:
     if isinstance(reply, dict):
         route.response(span, reply)
-
-
-def failed(span: LiveSpan, error: Any) -> None:
-    """Give a span the error that a provider told of inside a reply."""
-    details = error if isinstance(error, Mapping) else {"message": error}
-    named = details.get("status")  # as Google has it, beside a number as the code
-    kind = named if isinstance(named, str) else details.get("code") or details.get("type")
-    kind = str(kind or "error")
-    message = str(details.get("message") or "")
-    if span.status.status_code != "ERROR":
-        span.set_status_error(f"{kind}: {message}" if message else kind)
-    span.set_attribute("error.type", kind)
-    span.set_attribute("error.body", details)
-
-
-@lru_cache
-def provider_at(host: str) -> str | None:
-    """Return the provider that is known to answer at an address."""
-    return next((name for end, name in _PROVIDERS.items() if host.endswith(end)), None)
 
 
 def file(file: Any) -> Json:

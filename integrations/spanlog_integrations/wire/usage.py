@@ -124,3 +124,10 @@ def _count(span: LiveSpan, counts: Mapping[str, Any], names: Mapping[str, str]) 
     for theirs, ours in names.items():
         if isinstance(count := counts.get(theirs), int):
             span.set_attribute(ours, count)
+
+
+def counted(reply: dict[str, Any]) -> dict[str, Any]:
+    """Leave out usage that is nothing but the zeros it was made with."""
+    usage = reply.get("usage")
+    there = isinstance(usage, Mapping) and any(isinstance(n, int) and n for n in usage.values())
+    return reply if there else {name: v for name, v in reply.items() if name != "usage"}

@@ -10,23 +10,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from spanlog.instrument.patching import Call, Integration, Recording, Target, records
+from spanlog.instrument import Call, Integration, Target, TracedCall, traced
 
-from spanlog_integrations import _chat
-from spanlog_integrations._http import Route, Sent, file, finder
+from spanlog_integrations.seams.http import Route, Sent, file, finder
+from spanlog_integrations.wire import chat
 
 Json = dict[str, Any]
 
 
-def stainless(library: str, routes: Sequence[Route], provider: Callable[[Any], str]) -> Integration:
+def stainless(
+    library: str,
+    routes: Sequence[Route],
+    provider: Callable[[Any], str],
+    tested: tuple[str, str],
+) -> Integration:
     """Return the integration of an SDK.
 
     Args:
         library: The SDK's package.
         routes: Its routes that call a model.
         provider: Names the provider that a client talks to (`gen_ai.provider.name`).
+        tested: The oldest and the newest version that it is tested with.
     """
-    return Integration(library, library, library, *targets(library, routes, provider))
+    found = targets(library, routes, provider)
+    return Integration(library, library, library, *found, tested=tested)
 
 
 def targets(
@@ -35,7 +42,7 @@ def targets(
     """Return what is wrapped of a package that Stainless generated, which may be part of an SDK."""
     find = finder(routes)
 
-    def begin(call: Call) -> Recording | None:
+    def begin(call: Call) -> TracedCall | None:
         options = call.argument(1, "options")
         streamed = bool(call.kwargs.get("stream"))
         route = find(options.method, str(options.url), streamed)
@@ -46,8 +53,8 @@ def targets(
         return request
 
     return [
-        Target(f"{package}._base_client:SyncAPIClient.request", records(begin)),
-        Target(f"{package}._base_client:AsyncAPIClient.request", records(begin)),
+        Target(f"{package}._base_client:SyncAPIClient.request", traced(begin)),
+        Target(f"{package}._base_client:AsyncAPIClient.request", traced(begin)),
     ]
 
 
@@ -56,7 +63,7 @@ def _body(options: Any) -> Json:
     data = options.json_data
     body = dict(data) if isinstance(data, Mapping) else {} if data is None else {"body": data}
     body.update(getattr(options, "extra_json", None) or {})
-    body = {name: value for name, value in body.items() if type(value).__name__ not in _chat.UNSENT}
+    body = {name: value for name, value in body.items() if type(value).__name__ not in chat.UNSENT}
     files = options.files
     for name, sent in files.items() if isinstance(files, Mapping) else files or ():
         body[name] = [*body[name], file(sent)] if name in body else [file(sent)]

@@ -1,0 +1,1 @@
+"""The ways in that several libraries share: an SDK's one request method, HTTP, arguments."""
