@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import spanlog
-from alike import compared, seen_async
 from frameworks import RESOLVERS, Program, clean, outline, owners
 from spanlog import safety, tracing
 from spanlog.record.span import LiveSpan
+from spanlog.testing.alike import compared, seen_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,7 +176,7 @@ async def test_an_error_reaches_the_program_and_the_spans_around_it(
     assert lines[-1].endswith("step UNKNOWN ERROR")
 
 
-@pytest.mark.parametrize("broken", ["__init__", "set_attribute", "set_outputs", "put_off"])
+@pytest.mark.parametrize("broken", ["__init__", "set_attribute", "set_outputs", "_read_later"])
 async def test_our_own_failure_is_not_the_programs(
     program: Program,
     autolog: Callable[..., None],

@@ -7,36 +7,30 @@ which a run begins and does its work (`Body`).
 
 from __future__ import annotations
 
-import atexit
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spanlog import safety
-from spanlog.instrument import Call, Wrapper
+from spanlog.instrument import Call, Run, Runs, Wrapper, awaited
 from spanlog.model.capture import capture, safe_str
 from spanlog.model.span import NOTE, SpanEvent, SpanType
-from spanlog.record.context import CURRENT, current_span, innermost, open_span, recording
-from spanlog.record.span import LiveSpan, NoOpSpan
+from spanlog.record.context import recording
+from spanlog.record.span import LiveSpan
 from spanlog.record.streams import Stepped
 from spanlog.safety import guarded
 
 from spanlog_integrations import _langchain_data as data
 from spanlog_integrations.seams.http import secrets
 
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
 _SESSION = "mlflow.trace.session"
-# A run that never ends, as of a handler that a program drives wrongly, is not kept for ever.
-_MAX_RUNS = 100_000
 # How far back what an error came from is looked at.
 _MAX_CAUSES = 8
 # The span types of what LangChain calls a chain, by the type or the name of the run.
 _CHAINS = {"parser": SpanType.PARSER, "AgentExecutor": SpanType.AGENT}
+_MODELS = (SpanType.CHAT_MODEL, SpanType.LLM)
 # What LangGraph runs for itself.
 _HIDDEN = "langsmith:hidden"
 _INTERNAL = ("ChannelWrite<", "__start__")
@@ -89,18 +83,9 @@ def within(begin: Callable[[Call], Body | None]) -> Wrapper:
             result = wrapped(*args, **kwargs)
         if getattr(result, "__qualname__", None) != getattr(wrapped, "__qualname__", None):
             return result  # and not the rest of the function's own work
-        if type(result) is CoroutineType:
-            later: Any = _await(body, result)
-            later.__name__, later.__qualname__ = result.__name__, result.__qualname__
-            return later
-        return _Steps(result, body)
+        return awaited(result, body) if type(result) is CoroutineType else _Steps(result, body)
 
     return wrapper
-
-
-async def _await(body: Body, work: Coroutine[Any, Any, Any]) -> Any:
-    with body:
-        return await work
 
 
 class _Steps(Stepped):
@@ -126,46 +111,39 @@ def of_body() -> LiveSpan | None:
     return body.span if body else None
 
 
-class Run:
-    """A run that has begun.
+class _Run(Run):
+    """A run that LangChain tells of.
 
     Attributes:
-        span: Its span; that of the run around it where it is hidden.
-        hidden: It has no span of its own.
-        tokens: What a model has said so far, where it streams.
         asks: What interrupts have asked in it.
     """
 
-    __slots__ = ("_error", "asks", "hidden", "span", "tokens")
-
     def __init__(self, span: LiveSpan, *, hidden: bool = False) -> None:
-        self.span = span
-        self.hidden = hidden
-        self.tokens: list[str] = []
+        super().__init__(span, hidden=hidden)
         self.asks: list[Any] = []
-        self._error: BaseException | None = None
 
-    def inputs(self, told: Mapping[str, Any]) -> None:
-        """Record what went in, where that is told only at the end."""
-        if "inputs" in told and not self.hidden:
-            self.span.set_inputs(data.plain(told["inputs"]))
+    def on_response(self, result: Any) -> Any:
+        """Record what came out, and end the span."""
+        self.outputs(result)
+        self.span.end()
+        return result
 
     def outputs(self, outputs: Any) -> None:
         """Record what came out; of a run that waits for an answer, with what it asks."""
-        if self.hidden:
-            return
         made = data.plain(outputs)
         if self.asks:
             made = {**made, _INTERRUPT: self.asks} if isinstance(made, dict) else made
             self._previews()
         self.span.set_outputs(made)
 
-    def fail(self, error: BaseException) -> None:
-        """Have the span end with an error, unless it is a way to leave that is none."""
-        if not any(kind.__name__ == _LEAVES for kind in type(error).__mro__):
-            self._error = error
-        elif not self.hidden:
+    def on_error(self, error: BaseException) -> None:
+        """End the span with an error, unless it is a way to leave that is none."""
+        if any(kind.__name__ == _LEAVES for kind in type(error).__mro__):
             self._leave(error)
+            self.span.end()
+        else:
+            self.span._redact(_secrets(error))
+            self.span._fail(error)
 
     def _leave(self, error: BaseException) -> None:
         """Record why a run has left its node: as to wait for someone to answer."""
@@ -182,36 +160,48 @@ class Run:
         if self.span.parent_id is None and trace.response_preview is None:
             trace.response_preview = data.asked(self.asks)
 
-    def end(self) -> None:
-        """End the span; of a model that streamed, with what it has said so far."""
-        span, error = self.span, self._error
-        if self.hidden:
-            return
+
+class _ModelRun(_Run):
+    """A call of a model.
+
+    Attributes:
+        tokens: What the model has said so far, where it streams.
+    """
+
+    def __init__(self, span: LiveSpan, *, hidden: bool = False) -> None:
+        super().__init__(span, hidden=hidden)
+        self.tokens: list[str] = []
+
+    def on_response(self, result: Any) -> Any:
+        """Record what the model says, and end the span."""
+        self.outputs(data.replied(result))
+        data.response(self.span, result)  # now: LangChain's cache changes the result later
+        self.span.end()
+        return result
+
+    def on_error(self, error: BaseException) -> None:
+        """End the span with an error, and with what the model had said until then."""
+        self._keep_said()
+        super().on_error(error)
+
+    def on_drop(self) -> None:
+        """End the span, with what the model had said until then."""
+        self._keep_said()
+        super().on_drop()
+
+    def _keep_said(self) -> None:
         if said := "".join(self.tokens):
-            span._keep_outputs(capture({"choices": [data.choice(said, span.span_type)]}))
-        if isinstance(error, GeneratorExit):
-            span._read_later(_was_stopped)
-        elif error is not None:
-            span.set_status("ERROR")
-            span.record_exception(error)
-            span._redact(_secrets(error))
-        span.end()
-
-    def close(self) -> None:
-        """See to it that the span has ended, whatever went wrong here."""
-        if not self.hidden:
-            self.span.end()
+            self.span._keep_outputs(capture({"choices": [data.choice(said, self.span.span_type)]}))
 
 
-class Runs:
-    """What LangChain's callbacks call: makes spans of the runs that they tell of."""
+class Handler:
+    """What LangChain calls: makes spans of the runs that it tells of."""
 
     run_inline = True
 
     def __init__(self) -> None:
         self.on = False
-        self.open: dict[Any, Run] = {}
-        atexit.register(self.close)
+        self._runs: Runs[_Run] = Runs()
 
     @property
     def raise_error(self) -> bool:
@@ -220,8 +210,7 @@ class Runs:
 
     def span_of(self, run_id: Any) -> LiveSpan | None:
         """Return the span of a run that has not ended."""
-        run = self.open.get(run_id)
-        return run.span if run else None
+        return self._runs.span(run_id)
 
     def running(self) -> LiveSpan | None:
         """Return the span of the run that LangChain's own context names."""
@@ -230,11 +219,6 @@ class Runs:
         held = child.get() if child else None
         callbacks = held.get("callbacks") if held else None
         return self.span_of(getattr(callbacks, "parent_run_id", None))
-
-    def close(self) -> None:
-        """End what is still open, with what there is of it, as the program ends."""
-        for run_id in tuple(self.open):
-            self.on_chain_error(GeneratorExit(), run_id=run_id)
 
     # Beginnings.
 
@@ -302,19 +286,25 @@ class Runs:
         self, run_id: Any, name: str, kind: str, inputs: Any, told: Mapping[str, Any]
     ) -> LiveSpan | None:
         """Begin a run; return its span, unless it has none."""
-        if not self.on or not recording() or run_id in self.open:
+        if not self.on:
             return None
-        parent = self._parent(told.get("parent_run_id"))
-        hidden = _HIDDEN in (told.get("tags") or ()) or name.startswith(_INTERNAL)
-        if hidden and parent is not None:
-            self._keep(run_id, Run(parent, hidden=True))
-            return None
+        run_of = _ModelRun if kind in _MODELS else _Run
+        internal = _HIDDEN in (told.get("tags") or ()) or name.startswith(_INTERNAL)
         body = _BODY.get()
         if body is not None and body.span is not None:
             body = None  # it is the body of a run around this one
-        asked = capture(data.plain(inputs))
-        span = LiveSpan(name, (body and body.span_type) or kind, parent, asked)
-        self._keep(run_id, Run(span))
+
+        def open_run(above: LiveSpan | None) -> _Run:
+            if internal and above is not None:
+                return run_of(above, hidden=True)
+            asked = capture(data.plain(inputs))
+            return run_of(LiveSpan(name, (body and body.span_type) or kind, above, asked))
+
+        parent = told.get("parent_run_id")
+        run = self._runs.begin(run_id, open_run, parent=parent, current=False)
+        if run is None or run.hidden:
+            return None
+        span = run.span
         if body is not None:
             body.span = span
         session = data.session(told.get("metadata"), body and body.config)
@@ -323,25 +313,13 @@ class Runs:
             span.trace.recorder.changed(span.trace)
         return span
 
-    def _parent(self, run_id: Any) -> LiveSpan | None:
-        """Return the span around a run: that which LangChain names, or one of the user's in it."""
-        above = open_span(self.span_of(run_id))
-        if above is None:
-            return current_span()
-        return innermost(above, open_span(CURRENT.get()))
-
-    def _keep(self, run_id: Any, run: Run) -> None:
-        self.open[run_id] = run
-        if len(self.open) > _MAX_RUNS:
-            self.on_chain_error(GeneratorExit(), run_id=next(iter(self.open)))
-
     # What happens on the way.
 
     @guarded
     def on_llm_new_token(self, token: Any, *, run_id: Any, **_told: Any) -> None:
         """Keep a piece of what a model says."""
-        run = self.open.get(run_id)
-        if run is not None:
+        run = self._runs.get(run_id)
+        if isinstance(run, _ModelRun) and not run.hidden:
             if not run.tokens:
                 run.span.set_attribute("gen_ai.response.time_to_first_chunk", run.span._age())
             run.tokens.append(token if isinstance(token, str) else "")
@@ -354,57 +332,50 @@ class Runs:
 
     # Ends.
 
-    @guarded
     def on_chain_end(self, outputs: Any, *, run_id: Any, **told: Any) -> None:
         """End a chain; one that streams knows only now what it was given."""
-        with self._ending(run_id) as run:
-            run.inputs(told)
-            run.outputs(outputs)
+        self._given(run_id, told)
+        self._runs.end(run_id, outputs)
 
-    @guarded
     def on_llm_end(self, result: Any, *, run_id: Any, **_told: Any) -> None:
         """End a call of a model."""
-        with self._ending(run_id) as run:
-            run.outputs(data.replied(result))
-            data.response(run.span, result)  # now: LangChain's cache changes the result later
+        self._runs.end(run_id, result)
 
-    @guarded
     def on_tool_end(self, output: Any, *, run_id: Any, **_told: Any) -> None:
         """End a call of a tool."""
-        with self._ending(run_id) as run:
-            run.outputs(output)
+        self._runs.end(run_id, output)
 
     on_retriever_end = on_tool_end
 
     @guarded
     def on_chain_error(self, error: BaseException, *, run_id: Any, **told: Any) -> None:
         """End a run that failed, or that its consumer or the graph has left."""
-        around = self.open.get(told.get("parent_run_id"))
-        with self._ending(run_id) as run:
-            run.fail(error)
-            run.inputs(told)
-        if around is not None:
+        run, around = self._runs.get(run_id), self._runs.get(told.get("parent_run_id"))
+        self._given(run_id, told)
+        self._runs.fail(run_id, error)
+        if run is not None and around is not None:
             around.asks = [*around.asks, *(one for one in run.asks if one not in around.asks)]
 
     on_tool_error = on_retriever_error = on_chain_error
 
-    @guarded
     def on_llm_error(self, error: BaseException, *, run_id: Any, **told: Any) -> None:
         """End a call of a model that failed, with what it had said until then."""
-        with self._ending(run_id) as run:
-            run.fail(error)
-            said = data.replied(told.get("response"))
-            if any(map(data.says, said["choices"])):
-                run.outputs(said)
+        self._said(run_id, told.get("response"))
+        self._runs.fail(run_id, error)
 
-    @contextmanager
-    def _ending(self, run_id: Any) -> Iterator[Run]:
-        run = self.open.pop(run_id, None) or Run(NoOpSpan(), hidden=True)
-        try:
-            yield run
-            run.end()
-        finally:
-            run.close()
+    @guarded
+    def _given(self, run_id: Any, told: Mapping[str, Any]) -> None:
+        """Record what went in, where that is told only at the end."""
+        run = self._runs.get(run_id)
+        if run is not None and not run.hidden and "inputs" in told:
+            run.span.set_inputs(data.plain(told["inputs"]))
+
+    @guarded
+    def _said(self, run_id: Any, response: Any) -> None:
+        """Record what a model had said, where that is told with its error."""
+        run, said = self._runs.get(run_id), data.replied(response)
+        if run is not None and not run.hidden and any(map(data.says, said["choices"])):
+            run.outputs(said)
 
 
 def _secrets(error: BaseException) -> list[str]:
@@ -416,10 +387,6 @@ def _secrets(error: BaseException) -> list[str]:
             found += secrets(vars(told).get("request"))
             told = told.__cause__ or told.__context__
     return found
-
-
-def _was_stopped(span: LiveSpan) -> None:
-    span.set_attribute("spanlog.stream.completed", False)
 
 
 def _name(serialized: Any, name: Any, otherwise: str) -> str:

@@ -22,8 +22,7 @@ from urllib.parse import urlsplit
 
 import orjson
 from spanlog import tracing
-from spanlog.instrument import Call, Integration, Target, TracedCall, Wrapper, traced
-from spanlog.instrument.events import Events
+from spanlog.instrument import Call, Integration, Run, Runs, Target, TracedCall, Wrapper, traced
 from spanlog.model.capture import capture, wire
 from spanlog.model.span import SpanType
 from spanlog.record.context import carry, current_span
@@ -79,7 +78,7 @@ class _Span(LiveSpan):
     told: bool
 
 
-class _Called(TracedCall):
+class _Called(Run):
     """A call that is recorded.
 
     Args:
@@ -148,7 +147,7 @@ def _named(function: Any, args: Sequence[Any]) -> Json:
     return dict(zip(names, args, strict=False)) if len(args) <= len(names) else {"args": args}
 
 
-def _module(module: Any, inputs: Mapping[str, Any]) -> TracedCall:
+def _module(module: Any, inputs: Mapping[str, Any]) -> _Called:
     kinds = (c.__name__ for c in type(module).__mro__ if c.__module__.partition(".")[0] == "dspy")
     span_type = next((_TYPES[kind] for kind in kinds if kind in _TYPES), SpanType.CHAIN)
     args, kwargs = inputs.get("args", ()), inputs.get("kwargs", {})
@@ -361,17 +360,15 @@ def _reasons(reply: Any) -> Iterator[Any]:
             yield reason
 
 
-def _format(adapter: Any, inputs: Mapping[str, Any]) -> TracedCall | None:
+def _format(adapter: Any, inputs: Mapping[str, Any]) -> _Called | None:
     return _adapter(adapter, "format", SpanType.CHAIN, inputs)
 
 
-def _parse(adapter: Any, inputs: Mapping[str, Any]) -> TracedCall | None:
+def _parse(adapter: Any, inputs: Mapping[str, Any]) -> _Called | None:
     return _adapter(adapter, "parse", SpanType.PARSER, inputs)
 
 
-def _adapter(
-    adapter: Any, what: str, span_type: str, inputs: Mapping[str, Any]
-) -> TracedCall | None:
+def _adapter(adapter: Any, what: str, span_type: str, inputs: Mapping[str, Any]) -> _Called | None:
     """Record an adapter's work; a method that calls the one it overrides works once."""
     about = what, adapter
     if _is_about(about):
@@ -386,18 +383,18 @@ def _is_about(about: tuple[str, Any]) -> bool:
     return isinstance(above, _Span) and above.about[0] == about[0] and above.about[1] is about[1]
 
 
-def _tool(tool: Any, inputs: Mapping[str, Any]) -> TracedCall:
+def _tool(tool: Any, inputs: Mapping[str, Any]) -> _Called:
     facts = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": tool.name}
     given = inputs.get("kwargs", inputs)
     return _Called(tool.name, SpanType.TOOL, given, ("call", tool), facts)
 
 
-def _code(interpreter: Any, inputs: Mapping[str, Any]) -> TracedCall:
+def _code(interpreter: Any, inputs: Mapping[str, Any]) -> _Called:
     name = f"{type(interpreter).__name__}.execute"
     return _Called(name, SpanType.TOOL, inputs, ("execute", interpreter))
 
 
-_Begins = Callable[[Any, Mapping[str, Any]], "TracedCall | None"]
+_Begins = Callable[[Any, Mapping[str, Any]], "_Called | None"]
 # The events that are recorded: what DSPy calls them, and how the span of such a call is opened.
 # It tells of evaluation and optimizers too, but only newer versions do.
 _EVENTS: dict[str, _Begins] = {
@@ -414,7 +411,7 @@ class _Callback:
     """What DSPy calls: `on_<event>_start` and `on_<event>_end`, for each of its events."""
 
     def __init__(self) -> None:
-        self._events = Events()
+        self._runs: Runs[_Called] = Runs()
 
     def __reduce__(self) -> str:
         """Have a copy be this one, and that of another process the one there."""
@@ -432,10 +429,14 @@ class _Callback:
     def _start(
         self, begin: _Begins, call_id: str, instance: Any, inputs: Mapping[str, Any]
     ) -> None:
-        self._events.begin(call_id, partial(begin, instance, inputs))
+        self._runs.begin(call_id, lambda _above: begin(instance, inputs))
 
     def _end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
-        self._events.end(call_id, outputs, exception)
+        error = exception or self._runs.raised(call_id)  # of a cancellation not all versions tell
+        if error is None:
+            self._runs.end(call_id, outputs)
+        else:
+            self._runs.fail(call_id, error)
 
 
 def _pass_over(**_: Any) -> None:

@@ -21,7 +21,7 @@ from spanlog.record.span import LiveSpan
 from spanlog.safety import guarded
 
 from spanlog_integrations import _langchain_data as data
-from spanlog_integrations._langchain_runs import Body, Runs, of_body, within
+from spanlog_integrations._langchain_runs import Body, Handler, of_body, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,32 +32,31 @@ _MAX_NUMBERS = 100_000
 
 
 @cache
-def _handler() -> ContextVar[Runs]:
+def _variable() -> ContextVar[Handler]:
     """Return the variable in which LangChain finds our handler, in every thread and task."""
     base = import_module("langchain_core.callbacks.base").BaseCallbackHandler
-    made = type("SpanlogHandler", (Runs, base), {"__reduce__": lambda _: (_runs, ())})
-    handler: Runs = made()
+    made = type("SpanlogHandler", (Handler, base), {"__reduce__": lambda _: (_handler, ())})
+    handler: Handler = made()
     return ContextVar("spanlog_langchain", default=handler)
 
 
-def _runs() -> Runs:
+def _handler() -> Handler:
     """Return our handler: a copy of it is this one, and that of another process the one there."""
-    return _handler().get()
+    return _variable().get()
 
 
 def _install(tracers: ModuleType) -> Callable[[], object]:
     """Have LangChain tell our handler of every run."""
-    handler = _handler()
-    runs = handler.get()
-    runs.on = True
-    tracers.register_configure_hook(handler, inheritable=True)
-    resolvers = [runs.running, of_body]
+    variable, handler = _variable(), _handler()
+    handler.on = True
+    tracers.register_configure_hook(variable, inheritable=True)
+    resolvers = [handler.running, of_body]
     RESOLVERS.extend(resolvers)
 
     def take_out() -> None:
-        runs.on = False
+        handler.on = False
         hooks = tracers._configure_hooks  # what registers has nothing to take out again
-        hooks[:] = [hook for hook in hooks if hook[0] is not handler]
+        hooks[:] = [hook for hook in hooks if hook[0] is not variable]
         RESOLVERS[:] = [resolver for resolver in RESOLVERS if resolver not in resolvers]
 
     return take_out
@@ -68,7 +67,7 @@ def _llm_start(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any
 
     LangChain forgets the handlers that run elsewhere where there is one that runs inline, as ours.
     """
-    ours = _runs()
+    ours = _handler()
     if ours not in manager.handlers:
         return wrapped(*args, **kwargs)
 
@@ -120,7 +119,7 @@ def _of_run(call: Call) -> Body | None:
     """Take a call for the body of the run whose manager it is given, or of the first of several."""
     given = call.argument(2, "run_manager") or call.kwargs.get("run_managers")
     manager = given[0] if isinstance(given, list) and given else given
-    span = _runs().span_of(getattr(manager, "run_id", None))
+    span = _handler().span_of(getattr(manager, "run_id", None))
     return Body(span) if span else None
 
 

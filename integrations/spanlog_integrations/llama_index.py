@@ -8,14 +8,25 @@ in whose work it begins. What streams is open until its stream was read, closed 
 from __future__ import annotations
 
 import weakref
+from contextlib import nullcontext
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from spanlog.instrument import Call, Hook, Integration, Target, TracedCall, traced
+from spanlog.instrument import (
+    Call,
+    Hook,
+    Integration,
+    Run,
+    Runs,
+    Target,
+    TracedCall,
+    awaited,
+    driven,
+    traced,
+)
 from spanlog.model.capture import capture, wire
 from spanlog.model.span import SpanType
 from spanlog.record.context import CURRENT, carry, current_span, recording
-from spanlog.record.decorator import drive
 from spanlog.record.span import LiveSpan
 from spanlog.record.streams import Watch
 from spanlog.safety import guarded
@@ -23,7 +34,7 @@ from spanlog.safety import guarded
 from spanlog_integrations import _llama_index_data as data
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from inspect import BoundArguments
     from types import ModuleType
 
@@ -48,27 +59,31 @@ class _Span(LiveSpan):
     Attributes:
         by: Whose method is called.
         method: What is called, without what marks it as private.
-        before: What was current before it.
         failure: What a step has failed with, of a workflow's run.
     """
 
-    __slots__ = ("before", "by", "failure", "method")
+    __slots__ = ("by", "failure", "method")
 
     by: Any
     method: str
-    before: LiveSpan | None
     failure: BaseException | None
 
     @classmethod
-    def of(cls, by: Any, name: str, method: str, asked: BoundArguments | dict[str, Any]) -> _Span:
+    def of(
+        cls,
+        by: Any,
+        name: str,
+        method: str,
+        asked: BoundArguments | dict[str, Any],
+        above: LiveSpan | None,
+    ) -> _Span:
         """Begin the span of a call."""
         kind = data.span_type(type(by), method)  # type: ignore[arg-type]  # a class has a hash
         given = asked if isinstance(asked, dict) else data.inputs(asked, kind)
         if kind == SpanType.TOOL:
             name = data.tool_name(by)
-        span = cls(name, kind, current_span(), capture(given))
-        span.by, span.method = by, _public(method)
-        span.before, span.failure = CURRENT.get(), None
+        span = cls(name, kind, above, capture(given))
+        span.by, span.method, span.failure = by, _public(method), None
         _ask(span, by, method, given)
         return span
 
@@ -116,15 +131,36 @@ class _Answer:
             _failed(span, error) if error is not None else span.end()
 
 
-class Spans:
-    """What LlamaIndex's dispatcher calls: makes spans of those that it tells of.
+class _Called(Run):
+    """A call that LlamaIndex tells of."""
 
-    Attributes:
-        open_spans: Those that have begun, by their ids, as LlamaIndex asks a handler for them.
-    """
+    span: _Span
+
+    def on_response(self, result: Any) -> Any:
+        """Record a result and end the span; one that has handed out a stream ends with that."""
+        span = self.span
+        if _handler.is_to_come(span, result):
+            return result
+        if result is None and span.failure is not None:
+            _failed(span, span.failure)  # which some versions forget
+        else:
+            _answered(span, result)
+            span.end()
+        return result
+
+    def on_error(self, error: BaseException) -> None:
+        """End the span with an error, and remember that of a step for its workflow."""
+        _failed(self.span, error)
+        above = self.span.parent
+        if isinstance(above, _Span) and above.method == "run":
+            above.failure = error
+
+
+class _Handler:
+    """What LlamaIndex's dispatcher calls: makes spans of those that it tells of."""
 
     def __init__(self) -> None:
-        self.open_spans: dict[str, _Span] = {}
+        self._runs: Runs[_Called] = Runs()
         # Whose stream has been handed out, and not been taken for one that is watched; and what
         # ends the span if it never is.
         self._streams: weakref.WeakKeyDictionary[Any, tuple[_Span, weakref.finalize[..., Any]]]
@@ -134,38 +170,38 @@ class Spans:
 
     def __reduce__(self) -> str:
         """Have a copy be this one, and that of another process the one there."""
-        return "_spans"
+        return "_handler"
+
+    @property
+    def open_spans(self) -> dict[Any, LiveSpan | None]:
+        """The spans that have begun, by their ids, as LlamaIndex asks a handler for them."""
+        return {id_: self._runs.span(id_) for id_ in self._runs}
 
     @guarded
     def span_enter(
         self, id_: str, bound_args: BoundArguments, instance: Any = None, **_told: Any
     ) -> None:
         """Begin a span, and make it current for the work in it."""
-        above = current_span()
-        name, method = _named(id_, instance, above)
-        same = isinstance(above, _Span) and above.is_also(instance, method)
-        if same or method == _PREPARES or not recording():
-            return
-        if method in _READS:
+
+        def open_run(above: LiveSpan | None) -> _Called | None:
+            name, method = _named(id_, instance, above)
+            if isinstance(above, _Span) and above.is_also(instance, method):
+                return None
+            return _Called(_Span.of(instance, name, method, bound_args, above))
+
+        method = id_[:-_UUID].rpartition(".")[2]
+        if method in _READS and recording():
             self._hear(instance)
-            return
-        self.open_spans[id_] = span = _Span.of(instance, name, method, bound_args)
-        CURRENT.set(span)
+        elif method not in (*_READS, _PREPARES):
+            self._runs.begin(id_, open_run)
 
     @guarded
     def span_exit(self, id_: str, instance: Any = None, result: Any = None, **_told: Any) -> None:
-        """End a span; one that has handed out a stream ends with that."""
+        """End a span."""
         if id_[:-_UUID].endswith(_READS):
             self._answer(instance).end(vars(instance))
-            return
-        span = self._leave(id_)
-        if span is None or self._is_to_come(span, result):
-            return
-        if result is None and span.failure is not None:
-            _failed(span, span.failure)  # which some versions forget
         else:
-            _answered(span, result)
-            span.end()
+            self._runs.end(id_, result)
 
     @guarded
     def span_drop(
@@ -174,12 +210,10 @@ class Spans:
         """End a span with an error."""
         if id_[:-_UUID].endswith(_READS):
             self._answer(instance).end(vars(instance), err)
-            return
-        span = self._leave(id_)
-        if span is not None:
-            _failed(span, err)
-            if isinstance(span.parent, _Span) and span.parent.method == "run":
-                span.parent.failure = err
+        elif err is None:
+            self._runs.drop(id_)
+        else:
+            self._runs.fail(id_, err)
 
     def capture_propagation_context(self) -> dict[str, Any]:
         """Tell other processes nothing."""
@@ -190,32 +224,22 @@ class Spans:
 
     def close(self) -> None:
         """End what is still open."""
-        for span in self.open_spans.values():
-            span.end()
+        self._runs.close()
         for answer in self._answers.values():
             answer.end({})
-        self.open_spans.clear()
         self._answers.clear()
-        while isinstance(current := CURRENT.get(), _Span):
-            CURRENT.set(current.before)
-
-    def _leave(self, id_: str) -> _Span | None:
-        span = self.open_spans.pop(id_, None)
-        if span is not None and CURRENT.get() is span:
-            CURRENT.set(span.before)
-        return span
 
     # What streams.
 
     @guarded
-    def _is_to_come(self, span: _Span, result: Any) -> bool:
+    def is_to_come(self, span: _Span, result: Any) -> bool:
         """Have a span end with the stream in its result, if there is one."""
         if isinstance(result, _STREAMS):
             self._streams[result] = span, weakref.finalize(result, span.end)
             return True
         held = getattr(result, "__dict__", {})
         if isinstance(held.get("response_gen"), _STREAMS):
-            result.response_gen = _Stream.of(held["response_gen"], _watch(span, held))
+            result.response_gen = driven(held["response_gen"], _watch(span, held))
             return True
         stream = "chat_stream" if held.get("chat_stream") is not None else "achat_stream"
         if held.get(stream) is None:
@@ -223,7 +247,7 @@ class Spans:
         if held.get("is_writing_to_memory", True):
             self._wait(span, result)
         else:
-            setattr(result, stream, _Stream.of(held[stream], _watch(span, held)))
+            setattr(result, stream, driven(held[stream], _watch(span, held)))
         return True
 
     @guarded
@@ -234,7 +258,7 @@ class Spans:
             return None
         span, unclaimed = waits
         unclaimed.detach()
-        return _Stream.of(stream, _watch(span, {}))
+        return driven(stream, _watch(span, {}))
 
     def _wait(self, span: _Span, streamed: Any) -> None:
         """Have a span end when its answer has been read, which may be the case already."""
@@ -264,50 +288,6 @@ class Spans:
             answer.end({})
 
 
-class _Stream:
-    """A generator that is watched, and whose own work goes under its span.
-
-    LlamaIndex tells a stream by its type: what it is given in the place of one is a generator.
-    """
-
-    def __init__(self, work: Any, watch: Watch) -> None:
-        self._work = work
-        self._watch = watch
-
-    @classmethod
-    def of(cls, work: Any, watch: Watch) -> Any:
-        """Return the generator that runs another in its place."""
-        return drive(work, cls(work, watch))
-
-    def begin(self) -> tuple[Any, LiveSpan]:
-        """Return the generator, and the span that its work goes under."""
-        work, self._work = self._work, None
-        return work, self._watch.span
-
-    def yielded(self) -> _Stream:
-        """Return what keeps the pieces."""
-        return self
-
-    def add(self, piece: Any) -> None:
-        """Keep a piece."""
-        self._watch.piece(piece)
-
-    def finish(self, _span: LiveSpan, *, stopped: bool = False) -> None:
-        """End the span."""
-        if stopped:
-            self._watch.stopped()
-        else:
-            self._watch.completed()
-
-    def fail(self, _span: LiveSpan, error: BaseException) -> None:
-        """End the span with an error."""
-        self._watch.failed(error)
-
-    def __del__(self) -> None:
-        if self._work is not None:
-            self._watch.stopped()
-
-
 def _heard(stream: Iterator[Any], read: list[str]) -> Iterator[Any]:
     for piece in stream:
         read.append(piece.delta or "")
@@ -320,7 +300,6 @@ async def _aheard(stream: AsyncIterator[Any], read: list[str]) -> AsyncIterator[
         yield piece
 
 
-@guarded
 def _answered(span: _Span, result: Any) -> None:
     """Record a result."""
     embeds = span.span_type == SpanType.EMBEDDING
@@ -365,17 +344,17 @@ def _sources(held: dict[str, Any]) -> dict[str, Any]:
     return {name: data.plain(held[name]) for name in ("sources", "source_nodes") if held.get(name)}
 
 
-_spans = Spans()
+_handler = _Handler()
 
 
 def _install(core: ModuleType) -> Callable[[], object]:
     """Have LlamaIndex tell of every span."""
     handlers = core.instrumentation.get_dispatcher().span_handlers
-    handlers.append(_spans)
+    handlers.append(_handler)
 
     def take_out() -> None:
-        handlers[:] = [handler for handler in handlers if handler is not _spans]
-        _spans.close()
+        handlers[:] = [handler for handler in handlers if handler is not _handler]
+        _handler.close()
 
     return take_out
 
@@ -383,19 +362,15 @@ def _install(core: ModuleType) -> Callable[[], object]:
 def _streamed(wrapped: Callable[..., Any], _by: Any, args: Any, kwargs: Any) -> Any:
     """Have the span of a method that returns a stream end with it."""
     result = wrapped(*args, **kwargs)
-    if type(result) is CoroutineType:
-        later: Any = _await(result)
-        later.__name__, later.__qualname__ = result.__name__, result.__qualname__
-        return later
-    return _claimed(result)
-
-
-async def _await(work: Coroutine[Any, Any, Any]) -> Any:
-    return _claimed(await work)
+    return (
+        awaited(result, nullcontext(), _claimed)
+        if type(result) is CoroutineType
+        else _claimed(result)
+    )
 
 
 def _claimed(result: Any) -> Any:
-    watched = _spans.claim(result)
+    watched = _handler.claim(result)
     return result if watched is None else watched
 
 
@@ -435,8 +410,9 @@ class _Building(TracedCall):
 def _builds(method: str, given: str, position: int = 0) -> Callable[[Call], TracedCall]:
     def begin(call: Call) -> TracedCall:
         owner = call.instance if isinstance(call.instance, type) else type(call.instance)
+        name = f"{owner.__name__}.{method}"
         asked = {given: data.plain(call.argument(position, given))}
-        return _Building(_Span.of(call.instance, f"{owner.__name__}.{method}", method, asked))
+        return _Building(_Span.of(call.instance, name, method, asked, current_span()))
 
     return begin
 

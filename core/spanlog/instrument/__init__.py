@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from spanlog.instrument.call import traced as traced
     from spanlog.instrument.integration import Integration as Integration
     from spanlog.instrument.model_call import ModelCall as ModelCall
+    from spanlog.instrument.runs import Run as Run
+    from spanlog.instrument.runs import Runs as Runs
     from spanlog.instrument.spans import begin_span as begin_span
     from spanlog.instrument.spans import fail_span as fail_span
     from spanlog.instrument.spans import keep_outputs as keep_outputs
@@ -69,6 +71,8 @@ _HOME = {
     "Integration": "instrument.integration",
     "LiveSpan": "record.span",
     "ModelCall": "instrument.model_call",
+    "Run": "instrument.runs",
+    "Runs": "instrument.runs",
     "SpanType": "model.span",
     "Stepped": "record.streams",
     "Target": "instrument.target",
@@ -100,6 +104,8 @@ __all__ = [
     "Integration",
     "LiveSpan",
     "ModelCall",
+    "Run",
+    "Runs",
     "SpanType",
     "Stepped",
     "Target",
