@@ -1,5 +1,6 @@
 """The floors of the house: who imports whom."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -55,11 +56,24 @@ def test_nothing_imports_itself_in_a_circle_not_in_functions_nor_for_types() -> 
     assert circles(graph) == []
 
 
+def lines_of_code(path: Path) -> int:
+    """Count the lines of a file that are neither empty, nor comment, nor docstring."""
+    text = path.read_text(encoding="utf-8")
+    explained: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        if isinstance(node, documented) and ast.get_docstring(node) is not None:
+            said = node.body[0]
+            explained.update(range(said.lineno, (said.end_lineno or said.lineno) + 1))
+    lines = [line.strip() for line in text.splitlines()]
+    code = (line and line[0] != "#" and i not in explained for i, line in enumerate(lines, 1))
+    return sum(map(bool, code))
+
+
 def test_the_tracing_core_is_small() -> None:
     folders = (ROOT / "core" / "spanlog" / name for name in ("model", "record", "instrument"))
-    files = [file for folder in folders for file in folder.glob("**/*.py")]
-    lines = sum(len(file.read_text().splitlines()) for file in files)
-    assert lines < 6_000
+    files = [file for folder in folders for file in folder.rglob("*.py")]
+    assert sum(map(lines_of_code, files)) < 5_000
 
 
 ALONE = """
@@ -94,6 +108,7 @@ assert kept == [("double", {"x": 21}, 42), ("work", None, None)], kept
 
 def test_the_tracing_core_works_without_store_views_and_commands(tmp_path: Path) -> None:
     command = [sys.executable, "-c", ALONE]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    (folder := tmp_path / "empty").mkdir()
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []

@@ -83,7 +83,7 @@ class Entry:
             return
         try:
             self.load()
-        except Exception as error:  # noqa: BLE001 - the guard: the library's import goes on
+        except Exception as error:  # noqa: BLE001 - it may be anybody's; the library's import goes on
             warn_once(
                 f"integration {self.name}",
                 "spanlog: the integration %s (%s) cannot be loaded; %s is not traced (%s: %s)",
@@ -120,7 +120,7 @@ def _declared() -> list[tuple[str, str, list[str]]]:
 
     try:
         points, modules = entry_points(group=GROUP), entry_points(group=MODULES)
-    except Exception as error:  # noqa: BLE001 - the guard: what is installed may be broken
+    except Exception as error:  # noqa: BLE001 - what is installed may be broken
         warn_once("entry points", "spanlog: the installed packages cannot be read: %r", error)
         return []
     of: dict[str, list[str]] = {}
