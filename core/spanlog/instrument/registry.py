@@ -17,14 +17,13 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from spanlog.instrument.declared import declared
 from spanlog.instrument.imports import when_imported
 from spanlog.safety import warn_once
 
 if TYPE_CHECKING:
     from spanlog.instrument.integration import Integration
 
-GROUP = "spanlog.integrations"
-MODULES = "spanlog.modules"
 # The package of spanlog's own, for a checkout of the source that is not installed.
 OWN = "spanlog_integrations"
 
@@ -100,7 +99,7 @@ def entries() -> dict[str, Entry]:
     """Return all integrations by name."""
     own: dict[str, tuple[str, ...]] = import_module(OWN).LIBRARIES
     found = {name: Entry(name, f"{OWN}.{name}", modules) for name, modules in own.items()}
-    for name, home, modules in _declared():
+    for name, home, modules in declared():
         if name not in found:
             found[name] = Entry(name, home, modules)
         elif home != found[name].home:
@@ -112,21 +111,6 @@ def entries() -> dict[str, Entry]:
                 found[name].home,
             )
     return found
-
-
-def _declared() -> list[tuple[str, str, list[str]]]:
-    """Return what the installed packages declare: of each integration its name, home, modules."""
-    from importlib.metadata import entry_points  # 20 ms, and only who turns on all needs it
-
-    try:
-        points, modules = entry_points(group=GROUP), entry_points(group=MODULES)
-    except Exception as error:  # noqa: BLE001 - what is installed may be broken
-        warn_once("entry points", "spanlog: the installed packages cannot be read: %r", error)
-        return []
-    of: dict[str, list[str]] = {}
-    for module in modules:
-        of.setdefault(module.value, []).append(module.name)
-    return [(point.name, point.value, of.get(point.name, [point.name])) for point in points]
 
 
 def find(name: str) -> ModuleType:
