@@ -6,7 +6,7 @@ import pytest
 import spanlog
 from spanlog import tracing
 from spanlog.entities import LiveSpan, Span, Trace
-from spanlog.record.stage import CONTENT_DROPPED
+from spanlog.semconv import CONTENT_DROPPED
 
 
 def test_a_processor_changes_what_is_kept(one_trace: Callable[[], Trace]) -> None:

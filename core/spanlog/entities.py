@@ -19,7 +19,6 @@ from spanlog.model.dataset import DatasetRecord
 from spanlog.model.messages import ChatMessage, Media, Tool, ToolCall, ToolResult
 from spanlog.model.span import Span, SpanEvent, SpanStatus, SpanStatusCode, SpanType
 from spanlog.model.trace import (
-    SESSION,
     Document,
     Experiment,
     PagedList,
@@ -32,7 +31,6 @@ from spanlog.model.trace import (
 from spanlog.record.span import LiveSpan, NoOpSpan
 
 __all__ = [
-    "SESSION",
     "Assessment",
     "AssessmentError",
     "AssessmentSource",

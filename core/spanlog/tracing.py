@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from spanlog import semconv
 from spanlog.model.capture import safe_str
 from spanlog.record import context as _context
 from spanlog.record.manual import texts
@@ -130,7 +131,7 @@ def set_span_chat_tools(span: LiveSpan, tools: Sequence[Mapping[str, Any]]) -> N
         span: The span of the model call.
         tools: Their definitions, as a provider takes them.
     """
-    span.set_attribute("gen_ai.tool.definitions", list(tools))
+    span.set_attribute(semconv.TOOL_DEFINITIONS, list(tools))
 
 
 def enable_notebook_display() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from spanlog import spoken
+from spanlog import semconv, spoken
 from spanlog.model.capture import capture, decode
 from spanlog.model.span import SpanType
 
@@ -25,33 +25,33 @@ _MAX_PIECES = 100_000
 # LangChain's types of messages -> the roles of those who said them.
 _ROLES = {"human": "user", "ai": "assistant"}
 _ASKED = {
-    "ls_model_name": "gen_ai.request.model",
-    "ls_temperature": "gen_ai.request.temperature",
-    "ls_max_tokens": "gen_ai.request.max_tokens",
-    "ls_stop": "gen_ai.request.stop_sequences",
+    "ls_model_name": semconv.REQUEST_MODEL,
+    "ls_temperature": semconv.REQUEST_TEMPERATURE,
+    "ls_max_tokens": semconv.REQUEST_MAX_TOKENS,
+    "ls_stop": semconv.REQUEST_STOP_SEQUENCES,
 }
 _ANSWERED = {
-    "id": "gen_ai.response.id",
-    "model": "gen_ai.response.model",
-    "model_id": "gen_ai.response.model",
-    "model_name": "gen_ai.response.model",
-    "service_tier": "openai.response.service_tier",
-    "system_fingerprint": "openai.response.system_fingerprint",
+    "id": semconv.RESPONSE_ID,
+    "model": semconv.RESPONSE_MODEL,
+    "model_id": semconv.RESPONSE_MODEL,
+    "model_name": semconv.RESPONSE_MODEL,
+    "service_tier": semconv.OPENAI_RESPONSE_SERVICE_TIER,
+    "system_fingerprint": semconv.OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
 }
 _FINISHED = ("finish_reason", "stop_reason", "done_reason", "stopReason")
 _USAGE = {
-    "input_tokens": "gen_ai.usage.input_tokens",
-    "output_tokens": "gen_ai.usage.output_tokens",
-    "total_tokens": "gen_ai.usage.total_tokens",
+    "input_tokens": semconv.USAGE_INPUT_TOKENS,
+    "output_tokens": semconv.USAGE_OUTPUT_TOKENS,
+    "total_tokens": semconv.USAGE_TOTAL_TOKENS,
 }
 _INPUT_DETAILS = {
-    "cache_read": "gen_ai.usage.cache_read.input_tokens",
-    "cache_creation": "gen_ai.usage.cache_creation.input_tokens",
-    "audio": "gen_ai.usage.audio.input_tokens",
+    "cache_read": semconv.USAGE_CACHE_READ_INPUT_TOKENS,
+    "cache_creation": semconv.USAGE_CACHE_CREATION_INPUT_TOKENS,
+    "audio": semconv.USAGE_AUDIO_INPUT_TOKENS,
 }
 _OUTPUT_DETAILS = {
-    "reasoning": "gen_ai.usage.reasoning.output_tokens",
-    "audio": "gen_ai.usage.audio.output_tokens",
+    "reasoning": semconv.USAGE_REASONING_OUTPUT_TOKENS,
+    "audio": semconv.USAGE_AUDIO_OUTPUT_TOKENS,
 }
 _STEP = {
     "langgraph_node": "langgraph.node",
@@ -186,14 +186,14 @@ def step(span: LiveSpan, metadata: Mapping[str, Any] | None) -> None:
 
 def request(span: LiveSpan, operation: str, told: Mapping[str, Any]) -> None:
     """Record facts of what a model is asked."""
-    span.set_attribute("gen_ai.operation.name", operation)
+    span.set_attribute(semconv.OPERATION_NAME, operation)
     metadata = told.get("metadata") or {}
     chat.facts(span, metadata, _ASKED)
     if provider := metadata.get("ls_provider"):
-        span.set_attribute("gen_ai.provider.name", provider_name(provider))
+        span.set_attribute(semconv.PROVIDER_NAME, provider_name(provider))
     asked = told.get("invocation_params") or {}
     if isinstance(model := asked.get("model") or asked.get("model_name"), str):
-        span.set_attribute("gen_ai.request.model", model)
+        span.set_attribute(semconv.REQUEST_MODEL, model)
     chat.request(span, asked)
 
 
@@ -211,7 +211,7 @@ def response(span: LiveSpan, result: Any) -> None:
         told.update(getattr(message, "response_metadata", None) or {})
     chat.facts(span, {k: v for k, v in told.items() if isinstance(v, str)}, _ANSWERED)
     if reasons := [reason for reason in map(_finish_reason, made) if reason]:
-        span.set_attribute("gen_ai.response.finish_reasons", reasons)
+        span.set_attribute(semconv.RESPONSE_FINISH_REASONS, reasons)
     counted = [usage for message in said if (usage := getattr(message, "usage_metadata", None))]
     if any(usage.get("total_cost") == 0 for usage in counted):
         span.set_attribute("langchain.cache_hit", True)  # it cost nothing: no tokens are counted

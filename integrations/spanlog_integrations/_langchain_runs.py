@@ -13,10 +13,10 @@ from contextvars import ContextVar
 from types import CoroutineType
 from typing import Any
 
-from spanlog import safety
+from spanlog import safety, semconv
 from spanlog.instrument import Call, Run, Runs, Wrapper, awaited
 from spanlog.model.capture import capture, safe_str
-from spanlog.model.span import NOTE, SpanEvent, SpanType
+from spanlog.model.span import SpanEvent, SpanType
 from spanlog.record.context import recording
 from spanlog.record.span import LiveSpan
 from spanlog.record.streams import Stepped
@@ -25,7 +25,6 @@ from spanlog.safety import guarded
 from spanlog_integrations import _langchain_data as data
 from spanlog_integrations.seams.http import secrets
 
-_SESSION = "mlflow.trace.session"
 # How far back what an error came from is looked at.
 _MAX_CAUSES = 8
 # The span types of what LangChain calls a chain, by the type or the name of the run.
@@ -150,7 +149,7 @@ class _Run(Run):
         self.span.add_event(SpanEvent(type(error).__name__, {"data": data.plain(error.args)}))
         if asked := data.asks(error):
             if not self.asks:  # else it is asked in a run below
-                self.span.set_attribute(NOTE, f"asks: {data.asked(asked)}")
+                self.span.set_attribute(semconv.NOTE, f"asks: {data.asked(asked)}")
             self.asks = asked
             self.span.set_outputs({_INTERRUPT: asked})
             self._previews()
@@ -232,7 +231,7 @@ class Handler:
         if (span := self._begin(run_id, name, kind, inputs, told)) is not None:
             data.step(span, told.get("metadata"))
             if (answer := data.answered(inputs)) is not None:
-                span.set_attribute(NOTE, f"answers: {answer}")
+                span.set_attribute(semconv.NOTE, f"answers: {answer}")
                 if span.parent_id is None:
                     span.trace.request_preview = answer
 
@@ -265,10 +264,10 @@ class Handler:
         asked = told.get("inputs") or input_str
         if (span := self._begin(run_id, name or tool, SpanType.TOOL, asked, told)) is not None:
             facts = {
-                "gen_ai.operation.name": "execute_tool",
-                "gen_ai.tool.name": tool,
-                "gen_ai.tool.description": (serialized or {}).get("description"),
-                "gen_ai.tool.call.id": told.get("tool_call_id"),
+                semconv.OPERATION_NAME: "execute_tool",
+                semconv.TOOL_NAME: tool,
+                semconv.TOOL_DESCRIPTION: (serialized or {}).get("description"),
+                semconv.TOOL_CALL_ID: told.get("tool_call_id"),
             }
             span.set_attributes({name: fact for name, fact in facts.items() if fact})
 
@@ -280,7 +279,7 @@ class Handler:
         name = _name(serialized, name, "Retriever")
         asked = {"query": query}
         if (span := self._begin(run_id, name, SpanType.RETRIEVER, asked, told)) is not None:
-            span.set_attribute("gen_ai.operation.name", "retrieval")
+            span.set_attribute(semconv.OPERATION_NAME, "retrieval")
 
     def _begin(
         self, run_id: Any, name: str, kind: str, inputs: Any, told: Mapping[str, Any]
@@ -308,8 +307,8 @@ class Handler:
         if body is not None:
             body.span = span
         session = data.session(told.get("metadata"), body and body.config)
-        if session is not None and _SESSION not in span.trace.metadata:
-            span.trace.metadata[_SESSION] = safe_str(session)
+        if session is not None and semconv.SESSION not in span.trace.metadata:
+            span.trace.metadata[semconv.SESSION] = safe_str(session)
             span.trace.recorder.changed(span.trace)
         return span
 
@@ -321,7 +320,7 @@ class Handler:
         run = self._runs.get(run_id)
         if isinstance(run, _ModelRun) and not run.hidden:
             if not run.tokens:
-                run.span.set_attribute("gen_ai.response.time_to_first_chunk", run.span._age())
+                run.span.set_attribute(semconv.RESPONSE_TIME_TO_FIRST_CHUNK, run.span._age())
             run.tokens.append(token if isinstance(token, str) else "")
 
     @guarded

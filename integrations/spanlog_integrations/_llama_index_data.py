@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import orjson
+from spanlog import semconv
 from spanlog.model.capture import wire
 from spanlog.model.span import SpanType
 
@@ -276,7 +277,7 @@ def vectors(result: Any) -> Any:
 def request(span: LiveSpan, by: Any, method: str, given: Mapping[str, Any]) -> None:
     """Record facts of what is asked, and of whom."""
     if (operation := _OPERATIONS.get(span.span_type)) is not None:
-        span.set_attribute("gen_ai.operation.name", operation)
+        span.set_attribute(semconv.OPERATION_NAME, operation)
     held = getattr(by, "__dict__", {})
     if span.span_type in _MODELS:
         _model(span, by, held)
@@ -284,13 +285,13 @@ def request(span: LiveSpan, by: Any, method: str, given: Mapping[str, Any]) -> N
         asked = {name: value for name, value in given.items() if value is not None}
         chat.request(span, {**settings, **asked})
         if "stream" in method:
-            span.set_attribute("gen_ai.request.stream", True)
+            span.set_attribute(semconv.REQUEST_STREAM, True)
     elif span.span_type == SpanType.AGENT and isinstance(name := held.get("name"), str):
-        span.set_attribute("gen_ai.agent.name", name)
+        span.set_attribute(semconv.AGENT_NAME, name)
     elif span.span_type == SpanType.TOOL:
-        span.set_attribute("gen_ai.tool.name", tool_name(by))
+        span.set_attribute(semconv.TOOL_NAME, tool_name(by))
         if description := by.metadata.description:
-            span.set_attribute("gen_ai.tool.description", description)
+            span.set_attribute(semconv.TOOL_DESCRIPTION, description)
 
 
 def tool_name(tool: Any) -> str:
@@ -303,13 +304,13 @@ def _model(span: LiveSpan, by: Any, held: Mapping[str, Any]) -> None:
     told = (held.get(name) for name in ("model", "model_name", "model_id"))
     model = next((name for name in told if name and isinstance(name, str)), _UNKNOWN)
     if model != _UNKNOWN:
-        span.set_attribute("gen_ai.request.model", model)
+        span.set_attribute(semconv.REQUEST_MODEL, model)
     address = held.get("api_base") or held.get("base_url")
     host = urlsplit(address).hostname if isinstance(address, str) else None
     if host:
-        span.set_attribute("server.address", host)
+        span.set_attribute(semconv.SERVER_ADDRESS, host)
     if provider := (host and provider_at(host)) or _provider(type(by)):  # type: ignore[arg-type]  # a class has a hash
-        span.set_attribute("gen_ai.provider.name", provider)
+        span.set_attribute(semconv.PROVIDER_NAME, provider)
 
 
 @lru_cache(1024)
@@ -340,8 +341,8 @@ def _response(span: LiveSpan, raws: Sequence[Any], more: Mapping[str, Any]) -> N
         del reply["choices"]
     chat.response(span, reply)
     if reason := next((reply[name] for name in _FINISHED if reply.get(name)), None):
-        span.set_attribute("gen_ai.response.finish_reasons", [reason])
-    if span.get_attribute("gen_ai.provider.name") == "anthropic":
+        span.set_attribute(semconv.RESPONSE_FINISH_REASONS, [reason])
+    if span.get_attribute(semconv.PROVIDER_NAME) == "anthropic":
         anthropic_usage(span, usage)
     elif isinstance(usage, Mapping):
         openai_usage(span, usage)
@@ -388,14 +389,14 @@ class Replies:
 def streamed(span: LiveSpan, count: int, stopped: bool) -> None:
     """Record how far a stream was read."""
     if stopped:
-        span.set_attribute("spanlog.stream.completed", False)
-    span.set_attribute("spanlog.stream.chunks", count)
+        span.set_attribute(semconv.STREAM_COMPLETED, False)
+    span.set_attribute(semconv.STREAM_CHUNKS, count)
 
 
 def failed(span: LiveSpan, error: BaseException) -> None:
     """Give a span an error, without what the request of it proved itself with, and end it."""
     span.record_exception(error)
-    span.set_attribute("error.type", type(error).__name__)
+    span.set_attribute(semconv.ERROR_TYPE, type(error).__name__)
     requests = [getattr(one, "request", None) for one in causes(error)]
     if sent := [secret for request in requests for secret in secrets(request)]:
         span._redact(sent)

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
+from spanlog import semconv
 from spanlog.instrument import Call, Integration, Target, TracedCall, traced
 from spanlog.model.capture import capture, decode
 from spanlog.model.span import SpanType
@@ -133,14 +134,14 @@ class _Request(TracedCall):
         super().__init__(span)
         self._client = client
         self._operation = operation
-        self._facts = {"gen_ai.operation.name": name, "gen_ai.request.model": model}
+        self._facts = {semconv.OPERATION_NAME: name, semconv.REQUEST_MODEL: model}
 
     def on_request(self) -> None:
         facts = {
             **self._facts,
-            "gen_ai.provider.name": "aws.bedrock",
-            "gen_ai.request.stream": True if self._operation.fold else None,
-            "server.address": urlsplit(self._client.meta.endpoint_url).hostname,
+            semconv.PROVIDER_NAME: "aws.bedrock",
+            semconv.REQUEST_STREAM: True if self._operation.fold else None,
+            semconv.SERVER_ADDRESS: urlsplit(self._client.meta.endpoint_url).hostname,
         }
         self.span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
         self.span._read_later(lambda span: bedrock.request(span, span.inputs))
@@ -166,9 +167,9 @@ class _Request(TracedCall):
         about = reply.pop("ResponseMetadata", None) or {}
         self._told(about)
         facts = {
-            "error.type": first(reply, ("Error.Code",)) or type(error).__name__,
-            "http.response.status_code": about.get("HTTPStatusCode"),
-            "error.body": reply or None,
+            semconv.ERROR_TYPE: first(reply, ("Error.Code",)) or type(error).__name__,
+            semconv.HTTP_RESPONSE_STATUS_CODE: about.get("HTTPStatusCode"),
+            semconv.ERROR_BODY: reply or None,
         }
         self.span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
         self.span.record_exception(error)
@@ -178,9 +179,9 @@ class _Request(TracedCall):
     def _told(self, about: Mapping[str, Any]) -> None:
         """Record what botocore tells of an HTTP exchange."""
         if request_id := about.get("RequestId"):
-            self.span.set_attribute("http.response.request_id", request_id)
+            self.span.set_attribute(semconv.HTTP_RESPONSE_REQUEST_ID, request_id)
         if retries := about.get("RetryAttempts"):
-            self.span.set_attribute("http.request.resend_count", retries)
+            self.span.set_attribute(semconv.HTTP_REQUEST_RESEND_COUNT, retries)
 
 
 def _secrets(client: Any) -> list[str]:
@@ -222,8 +223,8 @@ class _Reply:
     def read_events(self, span: LiveSpan, messages: list[Message], stopped: bool) -> None:
         """Make the outputs of the events that were received."""
         if stopped:
-            span.set_attribute("spanlog.stream.completed", False)
-        span.set_attribute("spanlog.stream.chunks", len(messages))
+            span.set_attribute(semconv.STREAM_COMPLETED, False)
+        span.set_attribute(semconv.STREAM_CHUNKS, len(messages))
         events = [_event(message) for message in messages if not _is_error(message)]
         if events and self._operation.fold:
             if self._operation.is_invoke:
@@ -248,7 +249,7 @@ class _Reply:
     def read_body(self, span: LiveSpan, pieces: list[bytes], stopped: bool) -> None:
         """Make the outputs of what was read of the body."""
         if stopped:
-            span.set_attribute("spanlog.stream.completed", False)
+            span.set_attribute(semconv.STREAM_COMPLETED, False)
         elif self._length() and not self.is_whole(pieces) and span.status.status_code != "ERROR":
             span.set_status_error("IncompleteReadError: the reply was cut off")
         if body := b"".join(pieces):

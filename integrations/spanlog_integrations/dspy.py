@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
-from spanlog import tracing
+from spanlog import semconv, tracing
 from spanlog.instrument import Call, Integration, Run, Runs, Target, TracedCall, Wrapper, traced
 from spanlog.model.capture import capture, wire
 from spanlog.model.span import SpanType
@@ -113,7 +113,7 @@ class _Called(Run):
         return _plain(result)
 
     def on_error(self, error: BaseException) -> None:
-        self.span.set_attribute("error.type", type(error).__name__)
+        self.span.set_attribute(semconv.ERROR_TYPE, type(error).__name__)
         self.span.record_exception(error)
         self.span._redact([*self.span.secrets, *secrets_of({})])
         self.span.end()
@@ -224,13 +224,13 @@ class _ModelCall(_Called):
 
     def on_request(self) -> None:
         facts = self.span.set_attribute
-        facts("gen_ai.operation.name", self._operation)
-        facts("gen_ai.request.model", self._model)
+        facts(semconv.OPERATION_NAME, self._operation)
+        facts(semconv.REQUEST_MODEL, self._model)
         if self._provider:
-            facts("gen_ai.provider.name", provider_name(self._provider))
+            facts(semconv.PROVIDER_NAME, provider_name(self._provider))
         address = self._asked.inputs.get("api_base") or self._asked.inputs.get("base_url")
         if isinstance(address, str) and (host := urlsplit(address).hostname):
-            facts("server.address", host)
+            facts(semconv.SERVER_ADDRESS, host)
         chat.request(self.span, self._asked.inputs)
 
     def outputs(self, result: Any) -> Any:
@@ -245,8 +245,8 @@ class _ModelCall(_Called):
             above = above.parent
         status = getattr(error, "status", None) or getattr(error, "status_code", None)
         facts = {
-            "http.response.status_code": status,
-            "http.response.request_id": getattr(error, "request_id", None),
+            semconv.HTTP_RESPONSE_STATUS_CODE: status,
+            semconv.HTTP_RESPONSE_REQUEST_ID: getattr(error, "request_id", None),
         }
         self.span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
         super().on_error(error)
@@ -384,7 +384,7 @@ def _is_about(about: tuple[str, Any]) -> bool:
 
 
 def _tool(tool: Any, inputs: Mapping[str, Any]) -> _Called:
-    facts = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": tool.name}
+    facts = {semconv.OPERATION_NAME: "execute_tool", semconv.TOOL_NAME: tool.name}
     given = inputs.get("kwargs", inputs)
     return _Called(tool.name, SpanType.TOOL, given, ("call", tool), facts)
 
@@ -523,9 +523,9 @@ def _embedding(call: Call) -> TracedCall:
     model = given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)
     prefix, _, rest = model.partition("/")
     name = rest or prefix
-    facts = {"gen_ai.operation.name": "embeddings", "gen_ai.request.model": name}
+    facts = {semconv.OPERATION_NAME: "embeddings", semconv.REQUEST_MODEL: name}
     if rest:
-        facts["gen_ai.provider.name"] = provider_name(prefix)
+        facts[semconv.PROVIDER_NAME] = provider_name(prefix)
     inputs = {"model": model, "input": call.argument(0, "inputs")}
     about = "call", call.instance
     return _Called(f"embeddings {name}", SpanType.EMBEDDING, inputs, about, facts)

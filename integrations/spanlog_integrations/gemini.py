@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
+from spanlog import semconv
 from spanlog.instrument import Call, Integration, Target, TracedCall, Wrapper, driven, traced
 from spanlog.model.capture import capture, wire
 from spanlog.model.span import SpanType
@@ -103,7 +104,7 @@ class _Request(Exchange):
         self.sends(*self._asked)
         del self._asked
         if self._streamed:
-            self.span.set_attribute("gen_ai.request.stream", True)
+            self.span.set_attribute(semconv.REQUEST_STREAM, True)
 
     def on_response(self, result: Any) -> Any:
         if self._streamed:
@@ -122,9 +123,9 @@ def _fail(client: Any, span: LiveSpan, error: BaseException) -> None:
     """End a span with an error, without what the client and the request proved themselves with."""
     told = vars(error)
     facts = {
-        "error.type": told.get("status") or type(error).__name__,
-        "http.response.status_code": told.get("code"),
-        "error.body": told.get("details"),
+        semconv.ERROR_TYPE: told.get("status") or type(error).__name__,
+        semconv.HTTP_RESPONSE_STATUS_CODE: told.get("code"),
+        semconv.ERROR_BODY: told.get("details"),
     }
     span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
     request = _of(told.get("response"), "request", "request_info")
@@ -155,11 +156,11 @@ def _read(span: LiveSpan, reply: Json) -> None:
 
 def _read_stream(span: LiveSpan, pieces: list[Any], stopped: bool) -> None:
     chunks = [_parsed(piece) for piece in pieces]
-    span.set_attribute("spanlog.stream.chunks", len(chunks))
+    span.set_attribute(semconv.STREAM_CHUNKS, len(chunks))
     replies = [chunk for chunk in chunks if "error" not in chunk]
     reply = google.fold(replies)
     if stopped and not google.has_ended(reply):
-        span.set_attribute("spanlog.stream.completed", False)
+        span.set_attribute(semconv.STREAM_COMPLETED, False)
     if replies:
         _read(span, reply)
     for chunk in chunks:
@@ -212,9 +213,9 @@ class _Agent(TracedCall):
         super().__init__(_AgentSpan(f"{name} {model}", SpanType.AGENT, current_span(), wire(asked)))
         self._client = (_of(call.instance, "_modules") or call.instance)._api_client
         self._facts = {
-            "gen_ai.operation.name": "invoke_agent",
-            "gen_ai.request.model": model,
-            "gen_ai.provider.name": _provider(vertex=bool(self._client.vertexai)),
+            semconv.OPERATION_NAME: "invoke_agent",
+            semconv.REQUEST_MODEL: model,
+            semconv.PROVIDER_NAME: _provider(vertex=bool(self._client.vertexai)),
         }
 
     def on_request(self) -> None:
@@ -240,9 +241,9 @@ def _said(reply: Any) -> bytes:
 
 
 def _read_agent_stream(span: LiveSpan, pieces: list[Any], stopped: bool) -> None:
-    span.set_attribute("spanlog.stream.chunks", len(pieces))
+    span.set_attribute(semconv.STREAM_CHUNKS, len(pieces))
     if stopped:
-        span.set_attribute("spanlog.stream.completed", False)
+        span.set_attribute(semconv.STREAM_COMPLETED, False)
     if pieces:
         span.set_outputs(google.fold([_parsed(piece) for piece in pieces]))
 
@@ -253,9 +254,9 @@ class _Tool(TracedCall):
     def __init__(self, name: str, arguments: Any, description: str | None) -> None:
         super().__init__(LiveSpan(name, SpanType.TOOL, current_span(), capture(arguments)))
         self._facts = {
-            "gen_ai.operation.name": "execute_tool",
-            "gen_ai.tool.name": name,
-            "gen_ai.tool.description": description,
+            semconv.OPERATION_NAME: "execute_tool",
+            semconv.TOOL_NAME: name,
+            semconv.TOOL_DESCRIPTION: description,
         }
 
     def on_request(self) -> None:

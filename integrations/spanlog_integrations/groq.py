@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from spanlog import semconv
 from spanlog.model.span import SpanType
 
 from spanlog_integrations.seams.http import Route
@@ -27,7 +28,7 @@ _TIMES = {
     name: f"groq.usage.{name}"
     for name in ("queue_time", "prompt_time", "completion_time", "total_time")
 }
-_OF_GROQ = {"id": "http.response.request_id"}
+_OF_GROQ = {"id": semconv.HTTP_RESPONSE_REQUEST_ID}
 # What the last chunk tells in `x_groq`, and a whole reply beside it.
 _TOLD_LAST = ("usage", "usage_breakdown")
 

@@ -13,6 +13,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from spanlog import semconv
 from spanlog.instrument import Call, Hook, Integration, Target, TracedCall, traced
 from spanlog.model.capture import capture
 from spanlog.model.span import SpanType
@@ -144,17 +145,17 @@ class _Embedding(TracedCall):
 
     def on_request(self) -> None:
         """Record which model it is."""
-        self.span.set_attribute("gen_ai.operation.name", "embeddings")
+        self.span.set_attribute(semconv.OPERATION_NAME, "embeddings")
         held = (getattr(self._model, name, None) for name in ("model", "model_name"))
         if model := next((name for name in held if isinstance(name, str)), None):
-            self.span.set_attribute("gen_ai.request.model", model)
+            self.span.set_attribute(semconv.REQUEST_MODEL, model)
 
     def on_response(self, result: Any) -> Any:
         """Record the vectors, of very many the first and what there is."""
         several = isinstance(result, list) and bool(result) and isinstance(result[0], list)
         vectors = result if several else [result]
         size = len(vectors[0])
-        self.span.set_attribute("gen_ai.embeddings.dimension.count", size)
+        self.span.set_attribute(semconv.EMBEDDINGS_DIMENSION_COUNT, size)
         all_ = size * len(vectors) <= _MAX_NUMBERS
         self.span._finish(capture(result if all_ else {"count": len(vectors), "first": vectors[0]}))
         return result

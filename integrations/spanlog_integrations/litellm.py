@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
+from spanlog import semconv
 from spanlog.instrument import Call, Integration, Target, TracedCall, traced
 from spanlog.model.capture import wire
 from spanlog.model.span import SpanType
@@ -160,7 +161,7 @@ class _Recorded(TracedCall):
     def __init__(self, name: str, span_type: str, operation: Operation, asked: _Asked) -> None:
         about = f"{name} {asked.model}" if asked.model else name
         inputs = wire(asked.inputs, chat.UNSENT)
-        facts = {"gen_ai.request.model": asked.model} if asked.model else None
+        facts = {semconv.REQUEST_MODEL: asked.model} if asked.model else None
         span = _Span(about, span_type, current_span(), inputs, facts)
         span.whole, span.function = False, None
         super().__init__(span)
@@ -185,7 +186,7 @@ class _Recorded(TracedCall):
     ) -> Watch:
         def passed(span: LiveSpan, pieces: list[bytes], stopped: bool) -> None:
             if stopped:
-                span.set_attribute("spanlog.stream.completed", False)
+                span.set_attribute(semconv.STREAM_COMPLETED, False)
             read(span, pieces)
 
         return Watch(self.span, passed, keep=keep, fail=lambda _, error: self.on_error(error))
@@ -197,7 +198,7 @@ class _Recorded(TracedCall):
             span.set_outputs(b"".join(pieces))
 
         if found := request_id(http):
-            self.span.set_attribute("http.response.request_id", found)
+            self.span.set_attribute(semconv.HTTP_RESPONSE_REQUEST_ID, found)
         if http.is_closed:
             content = http.content
             self.span._read_later(lambda span: read(span, [content]))
@@ -210,7 +211,7 @@ class _Recorded(TracedCall):
         return piece if isinstance(piece, bytes) else wire(piece)
 
     def _read_events(self, span: LiveSpan, pieces: list[bytes]) -> None:
-        span.set_attribute("spanlog.stream.chunks", len(pieces))
+        span.set_attribute(semconv.STREAM_CHUNKS, len(pieces))
         if events := _events(pieces):
             reply = self._operation.fold(events)
             span.set_outputs(reply)
@@ -223,12 +224,12 @@ class _Recorded(TracedCall):
         chain = list(causes(error))
         told = [vars(one) for one in chain]
         facts = {
-            "error.type": type(error).__name__,
-            "http.response.status_code": vars(error).get("status_code"),
-            "http.response.request_id": _first(
+            semconv.ERROR_TYPE: type(error).__name__,
+            semconv.HTTP_RESPONSE_STATUS_CODE: vars(error).get("status_code"),
+            semconv.HTTP_RESPONSE_REQUEST_ID: _first(
                 request_id(held.get("response")) or held.get("request_id") for held in told
             ),
-            "error.body": _first(held.get("body") for held in told),
+            semconv.ERROR_BODY: _first(held.get("body") for held in told),
         }
         self.span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
         self.span.record_exception(error)
@@ -272,18 +273,18 @@ class _ModelCall(_Recorded):
     def on_request(self) -> None:
         given = self._given
         del self._given
-        self.span.set_attribute("gen_ai.operation.name", self._operation.name)
+        self.span.set_attribute(semconv.OPERATION_NAME, self._operation.name)
         self._provider(given.provider)
         address = given.inputs.get("api_base") or given.inputs.get("base_url")
         if isinstance(address, str) and (host := urlsplit(address).hostname):
-            self.span.set_attribute("server.address", host)
+            self.span.set_attribute(semconv.SERVER_ADDRESS, host)
         self._operation.request(self.span, given.inputs)
 
     def _provider(self, name: Any) -> None:
         """Record the provider that the program names, else the one that LiteLLM tells of."""
         if isinstance(name, str) and name not in ("", _CACHED) and not self._has_provider:
             self._has_provider = True
-            self.span.set_attribute("gen_ai.provider.name", provider_name(name))
+            self.span.set_attribute(semconv.PROVIDER_NAME, provider_name(name))
 
     def on_response(self, result: Any) -> Any:
         provider = getattr(result, "custom_llm_provider", None)
@@ -299,7 +300,7 @@ class _ModelCall(_Recorded):
         chat.facts(self.span, {name: hidden.get(name) for name in _HIDDEN}, _HIDDEN)
         headers = hidden.get("additional_headers") or {}
         if found := _first(headers.get(name) for name in _REQUEST_IDS):
-            self.span.set_attribute("http.response.request_id", found)
+            self.span.set_attribute(semconv.HTTP_RESPONSE_REQUEST_ID, found)
 
     def _kept(self, piece: Any) -> bytes:
         # A stream's chunks name the model that was asked; the one that answers is told beside.
@@ -311,7 +312,7 @@ class _ModelCall(_Recorded):
         if isinstance(reply, dict):
             self._operation.response(span, counted(reply))
         if self._answered:
-            span.set_attribute("gen_ai.response.model", self._answered)
+            span.set_attribute(semconv.RESPONSE_MODEL, self._answered)
 
     def on_error(self, error: BaseException) -> None:
         self._provider(vars(error).get("llm_provider"))

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
+from spanlog import semconv
 from spanlog.instrument import Call, Integration, Target, TracedCall, Wrapper, traced
 from spanlog.model.capture import capture, wire
 from spanlog.model.span import SpanType
@@ -34,7 +35,7 @@ _UNSENT = frozenset({"Unset"})
 # The arguments of a method that are not for the model: addresses, headers, retries.
 _NOT_FOR_IT = frozenset({"http_headers", "retries", "run_ctx", "server_url", "timeout_ms"})
 # The argument that is not in the body.
-_IN_THE_PATH = {"conversation_id": "gen_ai.conversation.id"}
+_IN_THE_PATH = {"conversation_id": semconv.CONVERSATION_ID}
 
 
 # A call.
@@ -186,10 +187,10 @@ class _Run(TracedCall):
         asked = {"model": model, "agent_id": agent, **_for_the_model(given)}
         inputs = capture(chat.without_secrets(asked))
         facts = {
-            "gen_ai.operation.name": "invoke_agent",
-            "gen_ai.provider.name": "mistral_ai",
-            "gen_ai.request.model": model,
-            "gen_ai.agent.id": agent,
+            semconv.OPERATION_NAME: "invoke_agent",
+            semconv.PROVIDER_NAME: "mistral_ai",
+            semconv.REQUEST_MODEL: model,
+            semconv.AGENT_ID: agent,
         }
         facts = {name: fact for name, fact in facts.items() if fact}
         name = f"invoke_agent {model or agent}"
@@ -209,7 +210,7 @@ class _Run(TracedCall):
         if not hasattr(result, "output_entries"):
             return None
         conversation = result.conversation_id
-        self.span.set_attribute("gen_ai.conversation.id", conversation)
+        self.span.set_attribute(semconv.CONVERSATION_ID, conversation)
         return capture({"conversation_id": conversation, "outputs": result.output_entries})
 
 
@@ -227,8 +228,8 @@ def _run_failed(span: LiveSpan, error: BaseException) -> None:
 
 def _read_run(span: LiveSpan, pieces: list[bytes | None], stopped: bool) -> None:
     if stopped:
-        span.set_attribute("spanlog.stream.completed", False)
-    span.set_attribute("spanlog.stream.chunks", len(pieces))
+        span.set_attribute(semconv.STREAM_COMPLETED, False)
+    span.set_attribute(semconv.STREAM_CHUNKS, len(pieces))
     if pieces and pieces[-1] is not None:
         span._keep_outputs(pieces[-1])
 
@@ -240,9 +241,9 @@ class _Function(TracedCall):
         given = asked.arguments
         inputs = capture(parsed(given) if isinstance(given, str) else given)
         facts = {
-            "gen_ai.operation.name": "execute_tool",
-            "gen_ai.tool.name": asked.name,
-            "gen_ai.tool.call.id": asked.tool_call_id,
+            semconv.OPERATION_NAME: "execute_tool",
+            semconv.TOOL_NAME: asked.name,
+            semconv.TOOL_CALL_ID: asked.tool_call_id,
         }
         super().__init__(LiveSpan(asked.name, SpanType.TOOL, current_span(), inputs, facts))
         self._mark = f"Error while executing {asked.name}: "

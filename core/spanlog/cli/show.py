@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from spanlog import semconv
 from spanlog.cli.store import json_option, opened, place, store_option, trace_id
 from spanlog.model.messages import MODELS
 
@@ -72,8 +73,8 @@ def _parts(span: Span) -> Iterator[tuple[str, str]]:
             if value is not None:
                 yield name, _plain(value)
     for event in span.events:
-        if "exception.type" in event.attributes:
-            yield "error", str(event.attributes.get("exception.stacktrace", "")).strip()
+        if semconv.EXCEPTION_TYPE in event.attributes:
+            yield "error", str(event.attributes.get(semconv.EXCEPTION_STACKTRACE, "")).strip()
 
 
 def _said(message: ChatMessage) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from spanlog import semconv
 from spanlog.display.outline import Outline, one_line
 from spanlog.model import messages
 from spanlog.model.capture import capture
@@ -156,7 +157,7 @@ def contents(span: Span, room: Room, known: Held | None = None) -> Json:
     """
     found = known or Held.by(span)
     inputs, outputs = found.inputs, found.outputs
-    tools = messages.read_tools(span.get_attribute("gen_ai.tool.definitions"), inputs)
+    tools = messages.read_tools(span.get_attribute(semconv.TOOL_DEFINITIONS), inputs)
     held = {} if inputs is None else {"inputs": room.cut(inputs)}
     if outputs is not None:
         held["outputs"] = room.cut(outputs)
@@ -214,9 +215,9 @@ def _failures(span: Span) -> Iterator[Json]:
     raised = [event.attributes for event in span.events if event.name == "exception"]
     for facts in raised:
         yield {
-            "type": str(facts.get("exception.type") or "error"),
-            "message": str(facts.get("exception.message") or ""),
-            "stack": str(facts.get("exception.stacktrace") or ""),
+            "type": str(facts.get(semconv.EXCEPTION_TYPE) or "error"),
+            "message": str(facts.get(semconv.EXCEPTION_MESSAGE) or ""),
+            "stack": str(facts.get(semconv.EXCEPTION_STACKTRACE) or ""),
         }
     if not raised and span.status.status_code.value == "ERROR":
         yield {"type": "", "message": span.status.description or "failed", "stack": ""}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import orjson
 
+from spanlog import semconv
 from spanlog.display import data
 from spanlog.display.outline import Outline, Row
 from spanlog.model.capture import capture
@@ -254,7 +255,7 @@ def _short(text: str) -> str:
 
 def _stack(event: SpanEvent) -> str:
     facts = event.attributes
-    stack = facts.get("exception.stacktrace")
+    stack = facts.get(semconv.EXCEPTION_STACKTRACE)
     return str(stack or f"{facts.get('exception.type')}: {facts.get('exception.message')}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from spanlog import semconv
 from spanlog.instrument.call import TracedCall
 from spanlog.instrument.spans import begin_span
 from spanlog.model.capture import decode, wire
@@ -39,9 +40,9 @@ class ModelCall(TracedCall):
         span_type: str = SpanType.CHAT_MODEL,
     ) -> None:
         facts = {
-            "gen_ai.operation.name": operation,
-            "gen_ai.provider.name": provider,
-            "gen_ai.request.model": model,
+            semconv.OPERATION_NAME: operation,
+            semconv.PROVIDER_NAME: provider,
+            semconv.REQUEST_MODEL: model,
         }
         name = f"{operation} {model}" if model else operation
         super().__init__(begin_span(name, span_type, inputs, facts))
@@ -68,19 +69,19 @@ class ModelCall(TracedCall):
 
     def on_error(self, error: BaseException) -> None:
         """Record the error and, where it has one, the HTTP status, and end the span."""
-        self.span.set_attribute("error.type", type(error).__name__)
+        self.span.set_attribute(semconv.ERROR_TYPE, type(error).__name__)
         status = getattr(error, "status_code", None)
         if isinstance(status, int):
-            self.span.set_attribute("http.response.status_code", status)
+            self.span.set_attribute(semconv.HTTP_RESPONSE_STATUS_CODE, status)
         self.span._fail(error)
 
     def _stream_failed(self, _span: LiveSpan, error: BaseException) -> None:
         self.on_error(error)
 
     def _read_stream(self, span: LiveSpan, chunks: list[bytes], stopped: bool) -> None:
-        span.set_attribute("spanlog.stream.chunks", len(chunks))
+        span.set_attribute(semconv.STREAM_CHUNKS, len(chunks))
         if stopped:
-            span.set_attribute("spanlog.stream.completed", False)
+            span.set_attribute(semconv.STREAM_COMPLETED, False)
         if chunks:
             reply = self.fold([decode(chunk) for chunk in chunks])
             span.set_outputs(reply)

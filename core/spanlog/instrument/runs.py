@@ -31,6 +31,7 @@ import weakref
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Generic, TypeVar
 
+from spanlog import semconv
 from spanlog.instrument.call import TracedCall, fail, respond
 from spanlog.record.context import CURRENT, current_span, open_span, recording
 from spanlog.record.span import LiveSpan
@@ -66,7 +67,7 @@ class Run(TracedCall):
 
     def on_drop(self) -> None:
         """End the span of a run that was left before its end, with what there is of it."""
-        self.span.set_attribute("spanlog.stream.completed", False)
+        self.span.set_attribute(semconv.STREAM_COMPLETED, False)
         self.span.end()
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spanlog import semconv
 from spanlog.model.capture import safe_str
 
 _OURS = str(Path(__file__).parent.parent) + os.sep
@@ -28,9 +29,9 @@ class SpanEvent:
         return cls(
             "exception",
             {
-                "exception.type": _type_name(error),
-                "exception.message": safe_str(error),
-                "exception.stacktrace": _stack(error),
+                semconv.EXCEPTION_TYPE: _type_name(error),
+                semconv.EXCEPTION_MESSAGE: safe_str(error),
+                semconv.EXCEPTION_STACKTRACE: _stack(error),
             },
         )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from spanlog import semconv
 from spanlog.characters import printable
 from spanlog.model import codec, messages, prices, usage
 from spanlog.model.attachments import Attachment, Contents, references
@@ -15,10 +16,7 @@ from spanlog.model.event import SpanEvent
 if TYPE_CHECKING:
     from spanlog.model.messages import ChatMessage, Tool
 
-__all__ = ["NOTE", "Span", "SpanEvent", "SpanStatus", "SpanStatusCode", "SpanType"]
-
-# The attribute whose text a tree shows beside the name of a span.
-NOTE = "spanlog.note"
+__all__ = ["Span", "SpanEvent", "SpanStatus", "SpanStatusCode", "SpanType"]
 
 
 class SpanType:
@@ -211,13 +209,13 @@ class Span:
         """The model that answered, or where that is not known the model that was asked."""
         self._settle()
         get = self._attributes.get
-        return get("gen_ai.response.model") or get("gen_ai.request.model")
+        return get(semconv.RESPONSE_MODEL) or get(semconv.REQUEST_MODEL)
 
     @property
     def note(self) -> str | None:
         """What a tree shows of it beside its name: what is asked of someone who is waited for."""
         self._settle()
-        found = self._attributes.get(NOTE)
+        found = self._attributes.get(semconv.NOTE)
         return found if isinstance(found, str) else None
 
     @property
@@ -229,7 +227,7 @@ class Span:
     @property
     def tools(self) -> list[Tool]:
         """The tools that were offered to the model."""
-        return messages.read_tools(self.get_attribute("gen_ai.tool.definitions"), self.inputs)
+        return messages.read_tools(self.get_attribute(semconv.TOOL_DEFINITIONS), self.inputs)
 
     @property
     def cost(self) -> dict[str, float] | None:
@@ -238,7 +236,7 @@ class Span:
         None where that is not known; it takes the extra `prices`.
         """
         used = self.usage
-        provider = self._attributes.get("gen_ai.provider.name")
+        provider = self._attributes.get(semconv.PROVIDER_NAME)
         return prices.cost(self.model, provider, used) if used else None
 
     @property

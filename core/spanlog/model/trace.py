@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
+from spanlog import semconv
 from spanlog.characters import printable
 from spanlog.model import codec, usage
 from spanlog.model.assessments import Assessment
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 T = TypeVar("T")
-
-# The metadata that names the session, by MLflow's key.
-SESSION = "mlflow.trace.session"
 
 
 class TraceState(str, Enum):
@@ -371,7 +369,7 @@ class Session:
     @property
     def id(self) -> str | None:
         """The session id."""
-        return self.traces[0].info.trace_metadata.get(SESSION) if self.traces else None
+        return self.traces[0].info.trace_metadata.get(semconv.SESSION) if self.traces else None
 
     def __iter__(self) -> Iterator[Trace]:
         return iter(self.traces)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from spanlog import semconv
+
 
 class Used(Protocol):
     """What there is to know of a span to add it up."""
@@ -24,16 +26,13 @@ class Used(Protocol):
 
 # Our name of a count -> the span attribute that holds it. OpenTelemetry names no total.
 ATTRIBUTES = {
-    "input_tokens": "gen_ai.usage.input_tokens",
-    "output_tokens": "gen_ai.usage.output_tokens",
-    "total_tokens": "gen_ai.usage.total_tokens",
-    "cache_read_input_tokens": "gen_ai.usage.cache_read.input_tokens",
-    "cache_creation_input_tokens": "gen_ai.usage.cache_creation.input_tokens",
-    "reasoning_output_tokens": "gen_ai.usage.reasoning.output_tokens",
+    "input_tokens": semconv.USAGE_INPUT_TOKENS,
+    "output_tokens": semconv.USAGE_OUTPUT_TOKENS,
+    "total_tokens": semconv.USAGE_TOTAL_TOKENS,
+    "cache_read_input_tokens": semconv.USAGE_CACHE_READ_INPUT_TOKENS,
+    "cache_creation_input_tokens": semconv.USAGE_CACHE_CREATION_INPUT_TOKENS,
+    "reasoning_output_tokens": semconv.USAGE_REASONING_OUTPUT_TOKENS,
 }
-
-# Where a program written for MLflow puts what it counted itself.
-_MLFLOW = "mlflow.chat.tokenUsage"
 
 
 def read(attributes: Mapping[str, Any]) -> dict[str, int] | None:
@@ -41,7 +40,7 @@ def read(attributes: Mapping[str, Any]) -> dict[str, int] | None:
     get = attributes.get
     found = {name: n for name, key in ATTRIBUTES.items() if type(n := get(key)) is int}
     if not found:
-        found = _counts(attributes.get(_MLFLOW))
+        found = _counts(attributes.get(semconv.MLFLOW_USAGE))
     if found and "total_tokens" not in found:
         found["total_tokens"] = found.get("input_tokens", 0) + found.get("output_tokens", 0)
     return found or None

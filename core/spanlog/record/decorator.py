@@ -15,6 +15,7 @@ from types import (
 )
 from typing import Any, Protocol, TypeVar, overload
 
+from spanlog import semconv
 from spanlog.model.capture import capture
 from spanlog.record.arguments import binder
 from spanlog.record.awaiting import Under, awaited
@@ -278,9 +279,9 @@ class _Yielded:
     def finish(self, span: LiveSpan, *, stopped: bool = False) -> None:
         """End the span with the items as its outputs."""
         if stopped:
-            span.set_attribute("spanlog.stream.completed", False)
+            span.set_attribute(semconv.STREAM_COMPLETED, False)
         if self._left_out:
-            span.set_attribute("spanlog.items_left_out", self._left_out)
+            span.set_attribute(semconv.ITEMS_LEFT_OUT, self._left_out)
         span._finish(self._outputs())
 
     def fail(self, span: LiveSpan, error: BaseException) -> None:

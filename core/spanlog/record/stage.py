@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from spanlog import semconv
 from spanlog.model.capture import capture, decode, safe_str
 from spanlog.model.span import Span, SpanEvent
 from spanlog.record.span import LiveSpan, NoOpSpan
@@ -16,9 +17,6 @@ from spanlog.safety import warn_once
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from collections.abc import Set as AbstractSet
-
-# The attribute that says why a span has no content.
-CONTENT_DROPPED = "spanlog.content_dropped"
 
 
 class ProcessedSpan(NoOpSpan):
@@ -87,7 +85,7 @@ def _drop_content(span: Span, why: str) -> None:
     span._inputs = span._outputs = None
     span._message, span._events = "", []
     kept = {key: value for key, value in span._attributes.items() if type(value) in (int, float)}
-    span._attributes = {**kept, CONTENT_DROPPED: f"a span processor raised {why}"}
+    span._attributes = {**kept, semconv.CONTENT_DROPPED: f"a span processor raised {why}"}
 
 
 def _redact(span: Span, secrets: AbstractSet[str]) -> None:

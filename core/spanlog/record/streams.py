@@ -10,6 +10,7 @@ import atexit
 from collections.abc import Callable
 from typing import Any
 
+from spanlog import semconv
 from spanlog.record.context import active
 from spanlog.record.proxies import Proxy
 from spanlog.record.span import LiveSpan
@@ -58,7 +59,7 @@ class Watch:
         """Keep a piece that passed."""
         try:
             if not self._pieces:
-                self.span.set_attribute("gen_ai.response.time_to_first_chunk", self.span._age())
+                self.span.set_attribute(semconv.RESPONSE_TIME_TO_FIRST_CHUNK, self.span._age())
             self._pieces.append(piece if self._keep is None else self._keep(piece))
             if self._over is not None and self._over(self._pieces):
                 self._over = None

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from spanlog.model.trace import SESSION, PagedList, Session, Trace, TraceData, TraceInfo, TraceState
+from spanlog import semconv
+from spanlog.model.trace import PagedList, Session, Trace, TraceData, TraceInfo, TraceState
 from spanlog.model.usage import ATTRIBUTES
 from spanlog.store import assessed, limits
 from spanlog.store.database import name_of
@@ -121,7 +122,7 @@ def sessions(
     """Return the sessions that have a trace that fits a filter, the latest first."""
     session = trace_metadata.alias("session")
     joined = traces.join(session, session.c.trace_id == traces.c.trace_id)
-    of_session = session.c.key == SESSION
+    of_session = session.c.key == semconv.SESSION
     latest = sa.func.max(traces.c.request_time).label("latest")
     each = sa.select(session.c.value.label("name"), latest).select_from(joined)
     each = each.where(of_session).group_by(session.c.value)
@@ -139,7 +140,7 @@ def sessions(
         query = query.order_by(traces.c.request_time, traces.c.trace_id)
         rows = connection.execute(query).mappings().all()
         for trace in _load(connection, rows, include_spans=include_spans):
-            found.setdefault(trace.info.trace_metadata[SESSION], []).append(trace)
+            found.setdefault(trace.info.trace_metadata[semconv.SESSION], []).append(trace)
     return PagedList((Session(found[name]) for name in names), token)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 
+from spanlog import semconv
 from spanlog.errors import Unavailable
 from spanlog.model.trace import TraceState
 from spanlog.store import assessed, content, experiments, fulltext, sums
@@ -108,7 +109,7 @@ class Writer:
         tags = [(h, *pair) for h in headers for pair in h.tags.items()]
         facts = [(h, *pair) for h in headers for pair in h.metadata.items()]
         facts += [
-            (h, "spanlog.dropped_spans", str(h.dropped_spans)) for h in headers if h.dropped_spans
+            (h, semconv.DROPPED_SPANS, str(h.dropped_spans)) for h in headers if h.dropped_spans
         ]
         try:
             with self._database.transaction() as connection:

@@ -18,13 +18,13 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
-from spanlog import spoken
+from spanlog import semconv, spoken
 from spanlog.api import feedback, search
 from spanlog.display import data
 from spanlog.errors import Unavailable
 from spanlog.model.assessments import Assessment, AssessmentSource, AssessmentSourceType, Feedback
 from spanlog.model.messages import MODELS
-from spanlog.model.trace import SESSION, TraceState
+from spanlog.model.trace import TraceState
 from spanlog.runtime import default
 from spanlog.store.errors import NotFoundError
 from spanlog.store.filters import FilterError, parse_filter, parse_order, where
@@ -302,7 +302,7 @@ def _light(trace: Trace) -> dict[str, Any]:
         "cost": (info.cost or {}).get("total_cost"),
         "request": info.request_preview,
         "response": info.response_preview,
-        "session": info.trace_metadata.get(SESSION),
+        "session": info.trace_metadata.get(semconv.SESSION),
         "tags": info.tags,
         "feedback": [
             {"name": said.name, "value": said.value} for said in info.assessments if said.valid

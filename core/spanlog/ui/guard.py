@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.websockets import WebSocketClose
 
+from spanlog import semconv
 from spanlog.ui.refusals import refusal
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Guard:
             answer = refusal(403, why)
 
         async def send_guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == semconv.HTTP_RESPONSE_START:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)

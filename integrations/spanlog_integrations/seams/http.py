@@ -15,6 +15,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import orjson
+from spanlog import semconv
 from spanlog.instrument import TracedCall
 from spanlog.model.capture import wire
 from spanlog.record.context import current_span
@@ -113,12 +114,12 @@ class Exchange(TracedCall):
     def sends(self, body: Mapping[str, Any], provider: str, host: str | None = None) -> None:
         """Record facts of the request."""
         facts = self.span.set_attribute
-        facts("gen_ai.operation.name", self._route.operation)
+        facts(semconv.OPERATION_NAME, self._route.operation)
         if model := body.get("model"):
-            facts("gen_ai.request.model", str(model))
-        facts("gen_ai.provider.name", provider)
+            facts(semconv.REQUEST_MODEL, str(model))
+        facts(semconv.PROVIDER_NAME, provider)
         if host is not None:
-            facts("server.address", host)
+            facts(semconv.SERVER_ADDRESS, host)
         self._route.request(self.span, body)
 
     def hears(self, http: Any, *, streamed: bool) -> None:
@@ -137,7 +138,7 @@ class Exchange(TracedCall):
 
     def _body(self, http: Any, *, streamed: bool) -> Body:
         if found := request_id(http):
-            self.span.set_attribute("http.response.request_id", found)
+            self.span.set_attribute(semconv.HTTP_RESPONSE_REQUEST_ID, found)
         return Body(self._route, http, streamed=streamed)
 
     def on_error(self, error: BaseException) -> None:
@@ -147,11 +148,12 @@ class Exchange(TracedCall):
     def fails(self, error: BaseException, http: Any, request: Any) -> None:
         """Record an error, with its HTTP response and request where there are such, and end."""
         facts = {
-            "error.type": _code(error) or type(error).__name__,
-            "http.response.status_code": getattr(error, "status_code", None)
+            semconv.ERROR_TYPE: _code(error) or type(error).__name__,
+            semconv.HTTP_RESPONSE_STATUS_CODE: getattr(error, "status_code", None)
             or getattr(http, "status_code", None),
-            "http.response.request_id": getattr(error, "request_id", None) or request_id(http),
-            "error.body": _error_body(error, http),
+            semconv.HTTP_RESPONSE_REQUEST_ID: getattr(error, "request_id", None)
+            or request_id(http),
+            semconv.ERROR_BODY: _error_body(error, http),
         }
         self.span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
         self.span.record_exception(error)
@@ -201,7 +203,7 @@ class Sent(Exchange):
             self.hears(http, streamed=self._streamed)
             return result
         if found := getattr(result, "_request_id", None):
-            self.span.set_attribute("http.response.request_id", found)
+            self.span.set_attribute(semconv.HTTP_RESPONSE_REQUEST_ID, found)
         self._answered(result)
         self.span.end()
         return result
@@ -275,7 +277,7 @@ class Body:
             self._read_events(span, body, stopped)
             return
         if stopped:
-            span.set_attribute("spanlog.stream.completed", False)
+            span.set_attribute(semconv.STREAM_COMPLETED, False)
         if not body:
             return
         if not self._is_json:
@@ -294,15 +296,15 @@ class Body:
         """Take an error from where it is not the SDK's client that raises it."""
         reply = parsed(body.decode("utf-8", "replace"))
         failed(span, (isinstance(reply, dict) and reply.get("error")) or reply)
-        span.set_attribute("http.response.status_code", self._status)
+        span.set_attribute(semconv.HTTP_RESPONSE_STATUS_CODE, self._status)
         span._redact(secrets(self._request))
 
     def _read_events(self, span: LiveSpan, body: bytes, stopped: bool) -> None:
         parsed = self._parse(body)
         events = [event for event in parsed.data if event.get("type") != "ping"]
         if stopped and not self._has_ended(parsed):
-            span.set_attribute("spanlog.stream.completed", False)
-        span.set_attribute("spanlog.stream.chunks", len(events))
+            span.set_attribute(semconv.STREAM_COMPLETED, False)
+        span.set_attribute(semconv.STREAM_CHUNKS, len(events))
         errors = [error for event in events if (error := _error(event))]
         replies = [event for event in events if not _error(event)]
         if replies:

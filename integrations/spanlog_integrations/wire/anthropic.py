@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from spanlog import semconv
 
 from spanlog_integrations.wire import chat
 from spanlog_integrations.wire.usage import anthropic_usage
@@ -16,21 +17,21 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _REQUEST = {
-    "temperature": "gen_ai.request.temperature",
-    "top_p": "gen_ai.request.top_p",
-    "top_k": "gen_ai.request.top_k",
-    "max_tokens": "gen_ai.request.max_tokens",
-    "max_tokens_to_sample": "gen_ai.request.max_tokens",
-    "stop_sequences": "gen_ai.request.stop_sequences",
-    "stream": "gen_ai.request.stream",
+    "temperature": semconv.REQUEST_TEMPERATURE,
+    "top_p": semconv.REQUEST_TOP_P,
+    "top_k": semconv.REQUEST_TOP_K,
+    "max_tokens": semconv.REQUEST_MAX_TOKENS,
+    "max_tokens_to_sample": semconv.REQUEST_MAX_TOKENS,
+    "stop_sequences": semconv.REQUEST_STOP_SEQUENCES,
+    "stream": semconv.REQUEST_STREAM,
     "service_tier": "anthropic.request.service_tier",
 }
 _THINKING = {
     "type": "anthropic.request.thinking.type",
     "budget_tokens": "anthropic.request.thinking.budget_tokens",
 }
-_OUTPUT = {"effort": "gen_ai.request.reasoning.level"}
-_RESPONSE = {"id": "gen_ai.response.id", "model": "gen_ai.response.model"}
+_OUTPUT = {"effort": semconv.REQUEST_REASONING_LEVEL}
+_RESPONSE = {"id": semconv.RESPONSE_ID, "model": semconv.RESPONSE_MODEL}
 
 # The pieces that a text of a block is spelled out in; other pieces stand whole.
 _TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
@@ -48,7 +49,7 @@ def response(span: LiveSpan, reply: Json) -> None:
     """Record what a reply says of itself."""
     chat.facts(span, reply, _RESPONSE)
     if reason := reply.get("stop_reason"):
-        span.set_attribute("gen_ai.response.finish_reasons", [reason])
+        span.set_attribute(semconv.RESPONSE_FINISH_REASONS, [reason])
     anthropic_usage(span, reply.get("usage"))
 
 

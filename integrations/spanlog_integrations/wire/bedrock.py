@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from spanlog import semconv
+
 from spanlog_integrations.wire import anthropic, chat
 from spanlog_integrations.wire.reply import parsed
 from spanlog_integrations.wire.usage import openai_usage
@@ -21,19 +23,19 @@ Json = dict[str, Any]
 
 # Facts, and the places where they stand in a request, the first that is there being it.
 _REQUEST = {
-    "gen_ai.request.temperature": (
+    semconv.REQUEST_TEMPERATURE: (
         "temperature",
         "inferenceConfig.temperature",
         "textGenerationConfig.temperature",
     ),
-    "gen_ai.request.top_p": (
+    semconv.REQUEST_TOP_P: (
         "top_p",
         "topP",
         "p",
         "inferenceConfig.topP",
         "textGenerationConfig.topP",
     ),
-    "gen_ai.request.top_k": (
+    semconv.REQUEST_TOP_K: (
         "top_k",
         "topK",
         "k",
@@ -42,7 +44,7 @@ _REQUEST = {
         "additionalModelRequestFields.top_k",
         "additionalModelRequestFields.inferenceConfig.topK",
     ),
-    "gen_ai.request.max_tokens": (
+    semconv.REQUEST_MAX_TOKENS: (
         "max_tokens",
         "max_completion_tokens",
         "maxTokens",
@@ -52,27 +54,27 @@ _REQUEST = {
         "inferenceConfig.max_new_tokens",
         "textGenerationConfig.maxTokenCount",
     ),
-    "gen_ai.request.frequency_penalty": ("frequency_penalty", "frequencyPenalty.scale"),
-    "gen_ai.request.presence_penalty": ("presence_penalty", "presencePenalty.scale"),
-    "gen_ai.request.seed": ("seed",),
-    "gen_ai.request.choice.count": ("n", "num_generations", "numResults"),
-    "gen_ai.request.reasoning.level": (
+    semconv.REQUEST_FREQUENCY_PENALTY: ("frequency_penalty", "frequencyPenalty.scale"),
+    semconv.REQUEST_PRESENCE_PENALTY: ("presence_penalty", "presencePenalty.scale"),
+    semconv.REQUEST_SEED: ("seed",),
+    semconv.REQUEST_CHOICE_COUNT: ("n", "num_generations", "numResults"),
+    semconv.REQUEST_REASONING_LEVEL: (
         "reasoning_effort",
         "output_config.effort",
         "additionalModelRequestFields.reasoning_effort",
         "additionalModelRequestFields.output_config.effort",
         "additionalModelRequestFields.reasoningConfig.maxReasoningEffort",
     ),
-    "gen_ai.embeddings.dimension.count": (
+    semconv.EMBEDDINGS_DIMENSION_COUNT: (
         "dimensions",
         "output_dimension",
         "embeddingConfig.outputEmbeddingLength",
         "singleEmbeddingParams.embeddingDimension",
     ),
-    "gen_ai.tool.definitions": ("toolConfig.tools", "tools", "actionGroups"),
-    "gen_ai.agent.id": ("agentId",),
-    "gen_ai.agent.name": ("agentName",),
-    "gen_ai.conversation.id": ("sessionId",),
+    semconv.TOOL_DEFINITIONS: ("toolConfig.tools", "tools", "actionGroups"),
+    semconv.AGENT_ID: ("agentId",),
+    semconv.AGENT_NAME: ("agentName",),
+    semconv.CONVERSATION_ID: ("sessionId",),
     "aws.bedrock.guardrail.id": (
         "guardrailConfig.guardrailIdentifier",
         "guardrailIdentifier",
@@ -101,8 +103,8 @@ MODEL = (
 )
 # Facts of a reply. The models of an agent stand in its traces.
 _RESPONSE = {
-    "gen_ai.response.id": ("id", "response_id", "generation_id"),
-    "gen_ai.response.model": (
+    semconv.RESPONSE_ID: ("id", "response_id", "generation_id"),
+    semconv.RESPONSE_MODEL: (
         "model",
         "trace.promptRouter.invokedModelId",
         "traces.trace.*.modelInvocationInput.foundationModel",
@@ -188,7 +190,7 @@ def request(span: LiveSpan, asked: Json) -> None:
             span.set_attribute(name, value)
     if stop := first(sent, _STOP):
         span.set_attribute(
-            "gen_ai.request.stop_sequences", [stop] if isinstance(stop, str) else stop
+            semconv.REQUEST_STOP_SEQUENCES, [stop] if isinstance(stop, str) else stop
         )
 
 
@@ -198,7 +200,7 @@ def response(span: LiveSpan, reply: Any, headers: Mapping[str, Any]) -> None:
         if (value := first(reply, paths)) and isinstance(value, (str, int)):
             span.set_attribute(name, str(value))
     if reasons := [reason for path in _REASONS for reason in at(reply, path)]:
-        span.set_attribute("gen_ai.response.finish_reasons", reasons)
+        span.set_attribute(semconv.RESPONSE_FINISH_REASONS, reasons)
     if at(reply, "usage.prompt_tokens"):
         openai_usage(span, reply["usage"])
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from spanlog import semconv
 from spanlog.model.capture import decode, wire
 
 from spanlog_integrations.wire.usage import openai_usage
@@ -15,28 +16,28 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _REQUEST = {
-    "temperature": "gen_ai.request.temperature",
-    "top_p": "gen_ai.request.top_p",
-    "top_k": "gen_ai.request.top_k",
-    "max_tokens": "gen_ai.request.max_tokens",
-    "max_completion_tokens": "gen_ai.request.max_tokens",
-    "max_output_tokens": "gen_ai.request.max_tokens",
-    "frequency_penalty": "gen_ai.request.frequency_penalty",
-    "presence_penalty": "gen_ai.request.presence_penalty",
-    "seed": "gen_ai.request.seed",
-    "stream": "gen_ai.request.stream",
-    "reasoning_effort": "gen_ai.request.reasoning.level",
-    "service_tier": "openai.request.service_tier",
-    "previous_response_id": "gen_ai.request.previous_response.id",
-    "dimensions": "gen_ai.embeddings.dimension.count",
+    "temperature": semconv.REQUEST_TEMPERATURE,
+    "top_p": semconv.REQUEST_TOP_P,
+    "top_k": semconv.REQUEST_TOP_K,
+    "max_tokens": semconv.REQUEST_MAX_TOKENS,
+    "max_completion_tokens": semconv.REQUEST_MAX_TOKENS,
+    "max_output_tokens": semconv.REQUEST_MAX_TOKENS,
+    "frequency_penalty": semconv.REQUEST_FREQUENCY_PENALTY,
+    "presence_penalty": semconv.REQUEST_PRESENCE_PENALTY,
+    "seed": semconv.REQUEST_SEED,
+    "stream": semconv.REQUEST_STREAM,
+    "reasoning_effort": semconv.REQUEST_REASONING_LEVEL,
+    "service_tier": semconv.OPENAI_REQUEST_SERVICE_TIER,
+    "previous_response_id": semconv.REQUEST_PREVIOUS_RESPONSE_ID,
+    "dimensions": semconv.EMBEDDINGS_DIMENSION_COUNT,
 }
-_REASONING = {"effort": "gen_ai.request.reasoning.level"}
+_REASONING = {"effort": semconv.REQUEST_REASONING_LEVEL}
 _RESPONSE = {
-    "id": "gen_ai.response.id",
-    "model": "gen_ai.response.model",
-    "service_tier": "openai.response.service_tier",
-    "system_fingerprint": "openai.response.system_fingerprint",
-    "status": "gen_ai.response.status",
+    "id": semconv.RESPONSE_ID,
+    "model": semconv.RESPONSE_MODEL,
+    "service_tier": semconv.OPENAI_RESPONSE_SERVICE_TIER,
+    "system_fingerprint": semconv.OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
+    "status": semconv.RESPONSE_STATUS,
 }
 # The types of what SDKs put in a body for what was not given, and do not send.
 UNSENT = frozenset({"NotGiven", "Omit"})
@@ -74,9 +75,9 @@ def request(span: LiveSpan, body: Mapping[str, Any]) -> None:
     facts(span, body, _REQUEST)
     if (stop := body.get("stop")) is not None:
         stops = [stop] if isinstance(stop, str) else stop
-        span.set_attribute("gen_ai.request.stop_sequences", stops)
+        span.set_attribute(semconv.REQUEST_STOP_SEQUENCES, stops)
     if (choices := body.get("n")) not in (None, 1):
-        span.set_attribute("gen_ai.request.choice.count", choices)
+        span.set_attribute(semconv.REQUEST_CHOICE_COUNT, choices)
     facts(span, body.get("reasoning"), _REASONING)
     tools(span, body.get("tools") or body.get("functions"))
 
@@ -111,7 +112,7 @@ def tools(span: LiveSpan, offered: Any) -> None:
     if offered:
         snapshot = wire(_open(offered), UNSENT)
         span._read_later(
-            lambda span: span.set_attribute("gen_ai.tool.definitions", decode(snapshot))
+            lambda span: span.set_attribute(semconv.TOOL_DEFINITIONS, decode(snapshot))
         )
 
 
@@ -122,7 +123,7 @@ def response(span: LiveSpan, reply: Json) -> None:
             span.set_attribute(ours, value)
     if isinstance(choices := reply.get("choices"), list):
         reasons = [choice.get("finish_reason") for choice in choices]
-        span.set_attribute("gen_ai.response.finish_reasons", [r for r in reasons if r])
+        span.set_attribute(semconv.RESPONSE_FINISH_REASONS, [r for r in reasons if r])
     of_groq = reply.get("x_groq")  # where Groq tells of usage when it streams
     openai_usage(span, reply.get("usage") or (isinstance(of_groq, dict) and of_groq.get("usage")))
 

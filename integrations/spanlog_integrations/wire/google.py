@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from spanlog import semconv
+
 from spanlog_integrations.wire import chat
 from spanlog_integrations.wire.usage import google_usage
 
@@ -15,18 +17,18 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _GENERATION = {
-    "temperature": "gen_ai.request.temperature",
-    "topP": "gen_ai.request.top_p",
-    "topK": "gen_ai.request.top_k",
-    "maxOutputTokens": "gen_ai.request.max_tokens",
-    "candidateCount": "gen_ai.request.choice.count",
-    "presencePenalty": "gen_ai.request.presence_penalty",
-    "frequencyPenalty": "gen_ai.request.frequency_penalty",
-    "seed": "gen_ai.request.seed",
-    "stopSequences": "gen_ai.request.stop_sequences",
+    "temperature": semconv.REQUEST_TEMPERATURE,
+    "topP": semconv.REQUEST_TOP_P,
+    "topK": semconv.REQUEST_TOP_K,
+    "maxOutputTokens": semconv.REQUEST_MAX_TOKENS,
+    "candidateCount": semconv.REQUEST_CHOICE_COUNT,
+    "presencePenalty": semconv.REQUEST_PRESENCE_PENALTY,
+    "frequencyPenalty": semconv.REQUEST_FREQUENCY_PENALTY,
+    "seed": semconv.REQUEST_SEED,
+    "stopSequences": semconv.REQUEST_STOP_SEQUENCES,
 }
 _THINKING = {
-    "thinkingLevel": "gen_ai.request.reasoning.level",
+    "thinkingLevel": semconv.REQUEST_REASONING_LEVEL,
     "thinkingBudget": "gcp.gemini.request.thinking.budget_tokens",
 }
 _REQUEST = {
@@ -34,11 +36,11 @@ _REQUEST = {
     "serviceTier": "gcp.gemini.request.service_tier",
 }
 _PARAMETERS = {
-    "sampleCount": "gen_ai.request.choice.count",
-    "outputDimensionality": "gen_ai.embeddings.dimension.count",
-    "seed": "gen_ai.request.seed",
+    "sampleCount": semconv.REQUEST_CHOICE_COUNT,
+    "outputDimensionality": semconv.EMBEDDINGS_DIMENSION_COUNT,
+    "seed": semconv.REQUEST_SEED,
 }
-_RESPONSE = {"responseId": "gen_ai.response.id", "modelVersion": "gen_ai.response.model"}
+_RESPONSE = {"responseId": semconv.RESPONSE_ID, "modelVersion": semconv.RESPONSE_MODEL}
 # What a part of a text may hold and still go on with the part before it.
 _OF_A_TEXT = frozenset({"text", "thought", "thoughtSignature"})
 # What a streamed candidate tells of bit by bit; all else is told again, or once.
@@ -68,7 +70,7 @@ def response(span: LiveSpan, reply: Json) -> None:
     told = [candidate.get("finishReason") for candidate in reply.get("candidates") or ()]
     blocked = (reply.get("promptFeedback") or {}).get("blockReason")
     if reasons := [reason for reason in (*told, blocked) if reason]:
-        span.set_attribute("gen_ai.response.finish_reasons", reasons)
+        span.set_attribute(semconv.RESPONSE_FINISH_REASONS, reasons)
     google_usage(span, reply.get("usageMetadata"))
     embeddings = [one.get("embeddings") or {} for one in reply.get("predictions") or ()]
     counts = [(one.get("statistics") or {}).get("token_count") for one in embeddings]

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from spanlog import semconv
 from spanlog.model.span import SpanType
 
 from spanlog_integrations.wire import chat
@@ -19,26 +20,26 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _REQUEST = {
-    "stream": "gen_ai.request.stream",
-    "previous_interaction_id": "gen_ai.request.previous_response.id",
+    "stream": semconv.REQUEST_STREAM,
+    "previous_interaction_id": semconv.REQUEST_PREVIOUS_RESPONSE_ID,
     "service_tier": "gcp.gemini.request.service_tier",
 }
 _GENERATION = {
-    "temperature": "gen_ai.request.temperature",
-    "top_p": "gen_ai.request.top_p",
-    "top_k": "gen_ai.request.top_k",
-    "max_output_tokens": "gen_ai.request.max_tokens",
-    "presence_penalty": "gen_ai.request.presence_penalty",
-    "frequency_penalty": "gen_ai.request.frequency_penalty",
-    "seed": "gen_ai.request.seed",
-    "stop_sequences": "gen_ai.request.stop_sequences",
-    "thinking_level": "gen_ai.request.reasoning.level",
+    "temperature": semconv.REQUEST_TEMPERATURE,
+    "top_p": semconv.REQUEST_TOP_P,
+    "top_k": semconv.REQUEST_TOP_K,
+    "max_output_tokens": semconv.REQUEST_MAX_TOKENS,
+    "presence_penalty": semconv.REQUEST_PRESENCE_PENALTY,
+    "frequency_penalty": semconv.REQUEST_FREQUENCY_PENALTY,
+    "seed": semconv.REQUEST_SEED,
+    "stop_sequences": semconv.REQUEST_STOP_SEQUENCES,
+    "thinking_level": semconv.REQUEST_REASONING_LEVEL,
 }
-_AGENT = {"agent": "gen_ai.agent.name"}
+_AGENT = {"agent": semconv.AGENT_NAME}
 _RESPONSE = {
-    "id": "gen_ai.response.id",
-    "model": "gen_ai.response.model",
-    "status": "gen_ai.response.status",
+    "id": semconv.RESPONSE_ID,
+    "model": semconv.RESPONSE_MODEL,
+    "status": semconv.RESPONSE_STATUS,
     "service_tier": "gcp.gemini.response.service_tier",
 }
 # The types of the events that are a stream's last.
@@ -55,7 +56,7 @@ def request(span: LiveSpan, body: Mapping[str, Any]) -> None:
         if span.parent is None:
             span.trace.name = span.name
         span.set_span_type(SpanType.AGENT)
-        span.set_attribute("gen_ai.operation.name", "invoke_agent")
+        span.set_attribute(semconv.OPERATION_NAME, "invoke_agent")
         chat.facts(span, body, _AGENT)
 
 
@@ -63,7 +64,7 @@ def response(span: LiveSpan, reply: Json) -> None:
     """Record what a reply says of itself."""
     chat.facts(span, reply, _RESPONSE)
     if status := reply.get("status"):
-        span.set_attribute("gen_ai.response.finish_reasons", [status])
+        span.set_attribute(semconv.RESPONSE_FINISH_REASONS, [status])
     google_usage(span, reply.get("usage"))
     if reply.get("error"):
         failed(span, reply["error"])

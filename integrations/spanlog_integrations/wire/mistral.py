@@ -6,6 +6,8 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from spanlog import semconv
+
 from spanlog_integrations.wire import chat
 
 if TYPE_CHECKING:
@@ -14,14 +16,14 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _REQUEST = {
-    "random_seed": "gen_ai.request.seed",
-    "output_dimension": "gen_ai.embeddings.dimension.count",
-    "agent_id": "gen_ai.agent.id",
+    "random_seed": semconv.REQUEST_SEED,
+    "output_dimension": semconv.EMBEDDINGS_DIMENSION_COUNT,
+    "agent_id": semconv.AGENT_ID,
 }
-_RESPONSE = {"conversation_id": "gen_ai.conversation.id"}
+_RESPONSE = {"conversation_id": semconv.CONVERSATION_ID}
 _USAGE = {
-    "num_cached_tokens": "gen_ai.usage.cache_read.input_tokens",
-    "service_tier": "openai.response.service_tier",
+    "num_cached_tokens": semconv.USAGE_CACHE_READ_INPUT_TOKENS,
+    "service_tier": semconv.OPENAI_RESPONSE_SERVICE_TIER,
     "connector_tokens": "mistral_ai.usage.connector_tokens",
     "prompt_audio_seconds": "mistral_ai.usage.prompt_audio_seconds",
 }
@@ -50,9 +52,9 @@ def response(span: LiveSpan, reply: Json) -> None:
     chat.facts(span, reply.get("usage_info"), _PAGES)
     models = [entry["model"] for entry in reply.get("outputs") or () if entry.get("model")]
     if models:
-        span.set_attribute("gen_ai.response.model", models[-1])
+        span.set_attribute(semconv.RESPONSE_MODEL, models[-1])
     if reason := reply.get("finish_reason"):  # of a transcription
-        span.set_attribute("gen_ai.response.finish_reasons", [reason])
+        span.set_attribute(semconv.RESPONSE_FINISH_REASONS, [reason])
 
 
 def _whole(usage: Json) -> Json:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from spanlog import semconv
 
 if TYPE_CHECKING:
     from spanlog.record.span import LiveSpan
@@ -30,5 +31,5 @@ def failed(span: LiveSpan, error: Any) -> None:
     message = str(details.get("message") or "")
     if span.status.status_code != "ERROR":
         span.set_status_error(f"{kind}: {message}" if message else kind)
-    span.set_attribute("error.type", kind)
-    span.set_attribute("error.body", details)
+    span.set_attribute(semconv.ERROR_TYPE, kind)
+    span.set_attribute(semconv.ERROR_BODY, details)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from spanlog import semconv
+
 from spanlog_integrations.wire import chat
 from spanlog_integrations.wire.reply import failed
 
@@ -22,7 +24,7 @@ def response(span: LiveSpan, reply: Json) -> None:
     chat.response(span, reply)
     reason = (reply.get("incomplete_details") or {}).get("reason") or reply.get("status")
     if reason:
-        span.set_attribute("gen_ai.response.finish_reasons", [reason])
+        span.set_attribute(semconv.RESPONSE_FINISH_REASONS, [reason])
     if reply.get("error"):
         failed(span, reply["error"])
 

@@ -5,58 +5,60 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from spanlog import semconv
+
 if TYPE_CHECKING:
     from spanlog.record.span import LiveSpan
 
 _CACHED = {
-    "cache_read_input_tokens": "gen_ai.usage.cache_read.input_tokens",
-    "cache_creation_input_tokens": "gen_ai.usage.cache_creation.input_tokens",
+    "cache_read_input_tokens": semconv.USAGE_CACHE_READ_INPUT_TOKENS,
+    "cache_creation_input_tokens": semconv.USAGE_CACHE_CREATION_INPUT_TOKENS,
 }
 _COUNTS = {
     **_CACHED,
-    "prompt_tokens": "gen_ai.usage.input_tokens",
-    "input_tokens": "gen_ai.usage.input_tokens",
-    "completion_tokens": "gen_ai.usage.output_tokens",
-    "output_tokens": "gen_ai.usage.output_tokens",
-    "total_tokens": "gen_ai.usage.total_tokens",
-    "cached_tokens": "gen_ai.usage.cache_read.input_tokens",  # Together
-    "prompt_cache_hit_tokens": "gen_ai.usage.cache_read.input_tokens",  # DeepSeek
+    "prompt_tokens": semconv.USAGE_INPUT_TOKENS,
+    "input_tokens": semconv.USAGE_INPUT_TOKENS,
+    "completion_tokens": semconv.USAGE_OUTPUT_TOKENS,
+    "output_tokens": semconv.USAGE_OUTPUT_TOKENS,
+    "total_tokens": semconv.USAGE_TOTAL_TOKENS,
+    "cached_tokens": semconv.USAGE_CACHE_READ_INPUT_TOKENS,  # Together
+    "prompt_cache_hit_tokens": semconv.USAGE_CACHE_READ_INPUT_TOKENS,  # DeepSeek
 }
 _INPUT_DETAILS = {
-    "cached_tokens": "gen_ai.usage.cache_read.input_tokens",
-    "cache_creation_tokens": "gen_ai.usage.cache_creation.input_tokens",  # LiteLLM
-    "cache_write_tokens": "gen_ai.usage.cache_creation.input_tokens",
-    "audio_tokens": "gen_ai.usage.audio.input_tokens",
-    "image_tokens": "gen_ai.usage.image.input_tokens",
-    "text_tokens": "gen_ai.usage.text.input_tokens",
+    "cached_tokens": semconv.USAGE_CACHE_READ_INPUT_TOKENS,
+    "cache_creation_tokens": semconv.USAGE_CACHE_CREATION_INPUT_TOKENS,  # LiteLLM
+    "cache_write_tokens": semconv.USAGE_CACHE_CREATION_INPUT_TOKENS,
+    "audio_tokens": semconv.USAGE_AUDIO_INPUT_TOKENS,
+    "image_tokens": semconv.USAGE_IMAGE_INPUT_TOKENS,
+    "text_tokens": semconv.USAGE_TEXT_INPUT_TOKENS,
 }
 _OUTPUT_DETAILS = {
-    "reasoning_tokens": "gen_ai.usage.reasoning.output_tokens",
-    "thinking_tokens": "gen_ai.usage.reasoning.output_tokens",  # Anthropic
-    "audio_tokens": "gen_ai.usage.audio.output_tokens",
-    "image_tokens": "gen_ai.usage.image.output_tokens",
-    "text_tokens": "gen_ai.usage.text.output_tokens",
-    "accepted_prediction_tokens": "openai.usage.accepted_prediction_tokens",
-    "rejected_prediction_tokens": "openai.usage.rejected_prediction_tokens",
+    "reasoning_tokens": semconv.USAGE_REASONING_OUTPUT_TOKENS,
+    "thinking_tokens": semconv.USAGE_REASONING_OUTPUT_TOKENS,  # Anthropic
+    "audio_tokens": semconv.USAGE_AUDIO_OUTPUT_TOKENS,
+    "image_tokens": semconv.USAGE_IMAGE_OUTPUT_TOKENS,
+    "text_tokens": semconv.USAGE_TEXT_OUTPUT_TOKENS,
+    "accepted_prediction_tokens": semconv.OPENAI_USAGE_ACCEPTED_PREDICTION_TOKENS,
+    "rejected_prediction_tokens": semconv.OPENAI_USAGE_REJECTED_PREDICTION_TOKENS,
 }
 # Google's names, of generateContent and of interactions. What several names tell is added up:
 # those of the output leave out the thoughts, those of the input what was put in by tools.
 _GOOGLE = {
-    "gen_ai.usage.input_tokens": (
+    semconv.USAGE_INPUT_TOKENS: (
         "promptTokenCount",
         "toolUsePromptTokenCount",
         "total_input_tokens",
         "total_tool_use_tokens",
     ),
-    "gen_ai.usage.output_tokens": (
+    semconv.USAGE_OUTPUT_TOKENS: (
         "candidatesTokenCount",
         "thoughtsTokenCount",
         "total_output_tokens",
         "total_thought_tokens",
     ),
-    "gen_ai.usage.total_tokens": ("totalTokenCount", "total_tokens"),
-    "gen_ai.usage.cache_read.input_tokens": ("cachedContentTokenCount", "total_cached_tokens"),
-    "gen_ai.usage.reasoning.output_tokens": ("thoughtsTokenCount", "total_thought_tokens"),
+    semconv.USAGE_TOTAL_TOKENS: ("totalTokenCount", "total_tokens"),
+    semconv.USAGE_CACHE_READ_INPUT_TOKENS: ("cachedContentTokenCount", "total_cached_tokens"),
+    semconv.USAGE_REASONING_OUTPUT_TOKENS: ("thoughtsTokenCount", "total_thought_tokens"),
 }
 _GOOGLE_DETAILS = {
     "input": (
@@ -85,7 +87,7 @@ def openai_usage(span: LiveSpan, usage: Any) -> None:
     for part, names in _PARTS.items():
         _count(span, usage.get(part) or {}, names)
     if usage.get("type") == "duration":
-        span.set_attribute("openai.usage.seconds", usage.get("seconds"))
+        span.set_attribute(semconv.OPENAI_USAGE_SECONDS, usage.get("seconds"))
 
 
 def anthropic_usage(span: LiveSpan, usage: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
 
+from spanlog import semconv
 from spanlog.store.filters.errors import nearest, quoted
 from spanlog.store.filters.json import Json, member
 from spanlog.store.schema import (
@@ -93,8 +94,8 @@ FIELDS: dict[str, Field] = {
     "input_tokens": _of_trace("number", traces.c.input_tokens),
     "output_tokens": _of_trace("number", traces.c.output_tokens),
     "cost": _of_trace("number", traces.c.total_cost),
-    "session": _pair(trace_metadata, "mlflow.trace.session"),
-    "user": _pair(trace_metadata, "mlflow.trace.user"),
+    "session": _pair(trace_metadata, semconv.SESSION),
+    "user": _pair(trace_metadata, semconv.USER),
     "span.span_id": _of_span("text", spans.c.span_id),
     "span.parent_id": _of_span("text", spans.c.parent_id),
     "span.name": _of_span("text", spans.c.name, indexed=True),
