@@ -14,7 +14,7 @@ from types import CoroutineType
 from typing import Any
 
 from spanlog import safety, semconv
-from spanlog.instrument import Call, Run, Runs, Wrapper, awaited
+from spanlog.instrument import Call, Run, Runs, Wrapper, awaited, trace_of
 from spanlog.model.capture import capture, safe_str
 from spanlog.model.span import SpanEvent, SpanType
 from spanlog.record.context import recording
@@ -155,7 +155,7 @@ class _Run(Run):
             self._previews()
 
     def _previews(self) -> None:
-        trace = self.span.trace
+        trace = trace_of(self.span)
         if self.span.parent_id is None and trace.response_preview is None:
             trace.response_preview = data.asked(self.asks)
 
@@ -233,7 +233,7 @@ class Handler:
             if (answer := data.answered(inputs)) is not None:
                 span.set_attribute(semconv.NOTE, f"answers: {answer}")
                 if span.parent_id is None:
-                    span.trace.request_preview = answer
+                    trace_of(span).request_preview = answer
 
     @guarded
     def on_chat_model_start(
@@ -307,9 +307,9 @@ class Handler:
         if body is not None:
             body.span = span
         session = data.session(told.get("metadata"), body and body.config)
-        if session is not None and semconv.SESSION not in span.trace.metadata:
-            span.trace.metadata[semconv.SESSION] = safe_str(session)
-            span.trace.recorder.changed(span.trace)
+        if session is not None and semconv.SESSION not in trace_of(span).metadata:
+            trace_of(span).metadata[semconv.SESSION] = safe_str(session)
+            trace_of(span).recorder.changed(trace_of(span))
         return span
 
     # What happens on the way.

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from spanlog.instrument.spans import fail_span as fail_span
     from spanlog.instrument.spans import keep_outputs as keep_outputs
     from spanlog.instrument.spans import read_later as read_later
+    from spanlog.instrument.spans import trace_of as trace_of
     from spanlog.instrument.streams import driven as driven
     from spanlog.instrument.target import Hook as Hook
     from spanlog.instrument.target import Target as Target
@@ -93,6 +94,7 @@ _HOME = {
     "keep_outputs": "instrument.spans",
     "read_later": "instrument.spans",
     "recording": "record.context",
+    "trace_of": "instrument.spans",
     "traced": "instrument.call",
     "watch_body": "record.streams",
     "wire": "model.capture",
@@ -126,6 +128,7 @@ __all__ = [
     "keep_outputs",
     "read_later",
     "recording",
+    "trace_of",
     "traced",
     "watch_body",
     "wire",

@@ -8,6 +8,7 @@ from typing import Any
 from spanlog.model.capture import wire
 from spanlog.record.context import current_span
 from spanlog.record.span import LiveSpan
+from spanlog.record.traces import LiveTrace
 
 
 def begin_span(
@@ -48,3 +49,8 @@ def keep_outputs(span: LiveSpan, outputs: bytes | None) -> None:
 def fail_span(span: LiveSpan, error: BaseException) -> None:
     """Record an error and end the span."""
     span._fail(error)
+
+
+def trace_of(span: LiveSpan) -> LiveTrace:
+    """Return what is said of the whole trace of a span: name, session, previews, tags."""
+    return span._trace

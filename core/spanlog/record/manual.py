@@ -123,8 +123,8 @@ def begin(
     if attributes:
         span.set_attributes(attributes)
     if parent_span is None:
-        span.trace.tags.update(texts(tags))
-        span.trace.metadata.update(texts(metadata))
+        span._trace.tags.update(texts(tags))
+        span._trace.metadata.update(texts(metadata))
     return span
 
 
@@ -188,7 +188,7 @@ def update_current_trace(
                 "spanlog: update_current_trace() was called where no trace is being recorded",
             )
         return
-    trace = span.trace
+    trace = span._trace
     trace.tags.update(texts(tags))
     trace.metadata.update(texts(metadata))
     if session_id is not None:

@@ -143,14 +143,14 @@ class Recorder:
 
     def started(self, span: LiveSpan) -> None:
         """Note that a span is open, so that it can be seen while it runs."""
-        if not span.trace.dropped:
+        if not span._trace.dropped:
             self._open[span.span_id] = span
             if self._asleep:
                 self._wake()
 
     def ended(self, span: LiveSpan) -> None:
         """Queue a span that ended."""
-        trace = span.trace
+        trace = span._trace
         self._open.pop(span.span_id, None)
         if trace.epoch != self.epoch:
             return  # begun before a fork: the parent records it
@@ -399,7 +399,7 @@ class Recorder:
         for span in list(self._open.values()):
             if marks or _age(span) >= _SHOW_OPEN_AFTER:
                 self._open.pop(span.span_id, None)
-                if span.trace.epoch == self.epoch:
+                if span._trace.epoch == self.epoch:
                     shown.append(span)
                     batch.append(span)
         self._shown = [weakref.ref(span) for span in shown]
@@ -413,7 +413,7 @@ class Recorder:
             if isinstance(item, LiveTrace):
                 live[item] = None
                 continue
-            live[item.trace] = None
+            live[item._trace] = None
             try:
                 if item.end_time_ns is not None:  # what is put off of an open one is its thread's
                     item._settle()

@@ -197,11 +197,6 @@ class LiveSpan(Span):
         """Let go of inputs and outputs, for want of room."""
         self._inputs = self._outputs = self._pending = None
 
-    @property
-    def trace(self) -> LiveTrace:
-        """What the spans of this trace share."""
-        return self._trace
-
 
 class RemoteSpan(LiveSpan):
     """What stands for a span that another process records, to put spans under."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from spanlog import semconv
+from spanlog.instrument import trace_of
 from spanlog.model.span import SpanType
 
 from spanlog_integrations.wire import chat
@@ -54,7 +55,7 @@ def request(span: LiveSpan, body: Mapping[str, Any]) -> None:
     if agent := body.get("agent"):
         span.name = f"invoke_agent {agent}"
         if span.parent is None:
-            span.trace.name = span.name
+            trace_of(span).name = span.name
         span.set_span_type(SpanType.AGENT)
         span.set_attribute(semconv.OPERATION_NAME, "invoke_agent")
         chat.facts(span, body, _AGENT)
