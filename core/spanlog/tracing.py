@@ -9,10 +9,12 @@ from spanlog import semconv
 from spanlog.model.capture import safe_str
 from spanlog.record import context as _context
 from spanlog.record.manual import texts
+from spanlog.record.redact import redactor_of
 from spanlog.runtime import default
 from spanlog.semconv import SESSION, USER
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Generator, Mapping, Sequence
 
     from spanlog.record.sink import Sink
@@ -80,8 +82,12 @@ def context(
             _context.SCOPE.set(before)
 
 
-def configure(*, span_processors: Sequence[Callable[[LiveSpan], object]] | None = None) -> None:
-    """Say what happens to spans before they are kept. What is None stays as it is.
+def configure(
+    *,
+    span_processors: Sequence[Callable[[LiveSpan], object]] | None = None,
+    redact: bool | Sequence[str | re.Pattern[str]] | None = None,
+) -> None:
+    r"""Say what happens to spans before they are kept. What is None stays as it is.
 
     Args:
         span_processors: Functions that are called with each span, one after the other, before any
@@ -91,16 +97,23 @@ def configure(*, span_processors: Sequence[Callable[[LiveSpan], object]] | None 
             in place. They run on the writer's thread, not on the program's. Of a span for which
             one raises no content is kept, and the span says so in `spanlog.content_dropped`. An
             empty list takes them away.
+        redact: What is secret beside keys, tokens, passwords and headers: a list of names, whose
+            values are not kept wherever they stand, and of compiled patterns, for what is not kept
+            of any text: `["employee_id", re.compile(r"\d{3}-\d\d-\d{4}")]`. A name counts in any
+            spelling (`employeeId`) and as the end of another (`his_employee_id`). True takes these
+            away again; False keeps everything, keys too. Processors see what is left.
 
     Raises:
-        TypeError: One of them cannot be called.
+        TypeError: A processor cannot be called, or `redact` is something else.
     """
-    if span_processors is None:
-        return
-    for processor in span_processors:
+    stage = default().recorder.stage
+    for processor in span_processors or ():
         if not callable(processor):
             raise TypeError(f"a span processor is a function of a span, not {processor!r}")
-    default().recorder.stage.processors = tuple(span_processors)
+    redactor = stage.redactor if redact is None else redactor_of(redact)
+    if span_processors is not None:
+        stage.processors = tuple(span_processors)
+    stage.redactor = redactor
 
 
 def add_sink(sink: Sink) -> None:

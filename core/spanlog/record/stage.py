@@ -6,17 +6,18 @@ previews, indexes and views see only what comes out of here, of open spans too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from spanlog import semconv
-from spanlog.model.capture import capture, decode, safe_str
+from spanlog.model.capture import safe_str
 from spanlog.model.span import Span, SpanEvent
+from spanlog.record.redact import Redactor
 from spanlog.record.span import LiveSpan, NoOpSpan
 from spanlog.safety import warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from collections.abc import Set as AbstractSet
 
 
 class ProcessedSpan(NoOpSpan):
@@ -44,16 +45,27 @@ class Stage:
 
     def __init__(self) -> None:
         self.processors: Sequence[Callable[[LiveSpan], object]] = ()
+        self.redactor = Redactor()
+        self._above: WeakSet[LiveSpan] = WeakSet()  # the open spans whose secrets are known
 
     def passed(self, span: LiveSpan) -> Span:
         """Return what the sinks are handed for a span. The span itself stays as it is."""
         if span.end_time_ns is not None:  # what was put off of an open one is its own thread's
             span._settle()
         plain = Span._stored(*span._parts())
-        _redact(plain, span._trace.secrets)
+        self._learn_above(span)
+        self.redactor.clean(plain, span._trace.secrets)
         for processor in self.processors:
             _process(plain, processor)
         return plain
+
+    def _learn_above(self, span: LiveSpan) -> None:
+        """Know the secrets that the spans above were given: what is below may repeat them."""
+        above = span.parent
+        while above is not None and above not in self._above:
+            self._above.add(above)
+            self.redactor.learn(above._inputs, span._trace.secrets)
+            above = above.parent
 
 
 def _process(span: Span, processor: Callable[[LiveSpan], object]) -> None:
@@ -86,21 +98,3 @@ def _drop_content(span: Span, why: str) -> None:
     span._message, span._events = "", []
     kept = {key: value for key, value in span._attributes.items() if type(value) in (int, float)}
     span._attributes = {**kept, semconv.CONTENT_DROPPED: f"a span processor raised {why}"}
-
-
-def _redact(span: Span, secrets: AbstractSet[str]) -> None:
-    """Take out the secrets that an error may repeat."""
-    if span._code == "ERROR" and secrets:
-        span._message = _without(span._message, secrets)
-        span._attributes = _without(span._attributes, secrets)
-        span._events = [
-            SpanEvent(event.name, _without(event.attributes, secrets), event.timestamp)
-            for event in span._events
-        ]
-
-
-def _without(value: Any, secrets: AbstractSet[str]) -> Any:
-    text = before = capture(value).decode()
-    for secret in tuple(secrets):
-        text = text.replace(secret, "[redacted]")
-    return value if text == before else decode(text)
