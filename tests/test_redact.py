@@ -236,7 +236,7 @@ OPEN: dict[str, Any] = {
     "bearer in prose": "Bearer authentication and Basic understanding of international standards",
     "code": "api_key = os.environ['OPENAI_API_KEY']\nclient = Client(api_key=api_key, token=token)",
     "more code": "password = getpass('Password: ')\nheaders = {'x': y}\ntoken=tokenizer.decode(x)",
-    "a template": '-H "x-api-key: $API_KEY" -H "authorization: Bearer ${TOKEN}" \'{"api_key": "<key>"}\'',
+    "templates": '"x-api-key: $KEY" "authorization: Bearer ${TOKEN}" {"api_key": "<key>"}',
     "a placeholder": "export OPENAI_API_KEY=<your key>; use sk-xxxxxxxxxxxxxxxxxxxxxxxx",
     "addresses": "http://host:80/a?q=key&token_limit=5 ssh://git@github.com/x mail a.b@c.org 10:30",
     "ids": {"id": "chatcmpl-B9MBs8CjcvOU2jLn4n570S5q", "call_id": "call_0123456789abcdefABCDEF"},
