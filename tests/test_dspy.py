@@ -817,7 +817,7 @@ def test_turned_off_in_the_middle_what_has_begun_is_recorded(one_trace):
     assert tree(one_trace()) == ok("Off", "CHAIN")
 
 
-@pytest.mark.parametrize("where", ["_module", "_plain", "_message", "_reasons", "secrets_of"])
+@pytest.mark.parametrize("where", ["_module", "_plain", "_message", "_reasons"])
 def test_a_fault_of_ours_does_not_reach_the_program(server, where, monkeypatch, traces):
     def fault(*_: Any, **__: Any) -> Any:
         raise RuntimeError("ours")

@@ -641,7 +641,7 @@ async def test_what_tools_prove_themselves_with_is_not_recorded(
     tool = {"type": "mcp_server", "name": "x", "url": "http://x", "headers": {"Authorization": KEY}}
     await interact(client, model="plain", tools=[tool], stream=False)
     assert client.server.requests[-1].json["tools"] == [tool]
-    assert last().inputs["tools"] == [{**tool, "headers": "[redacted]"}]
+    assert last().inputs["tools"] == [{**tool, "headers": {"Authorization": "[redacted]"}}]
     assert KEY not in json.dumps(last().to_dict())
 
 

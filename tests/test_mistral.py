@@ -454,7 +454,9 @@ async def test_the_secret_of_a_connector_is_not_recorded(
         pytest.skip("mistralai 1.x has no connectors")
     await client.call("beta.conversations.start", model="plain", inputs="Hi", tools=[CONNECTOR])
     assert sent(client)["tools"] == [CONNECTOR]
-    assert last().inputs["tools"] == [{**CONNECTOR, "authorization": "[redacted]"}]
+    assert last().inputs["tools"] == [
+        {**CONNECTOR, "authorization": {"type": "api-key", "value": "[redacted]"}}
+    ]
     assert CONNECTOR["authorization"]["value"].encode() not in stored()
 
 

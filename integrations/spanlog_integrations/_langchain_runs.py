@@ -23,10 +23,8 @@ from spanlog.record.streams import Stepped
 from spanlog.safety import guarded
 
 from spanlog_integrations import _langchain_data as data
-from spanlog_integrations.seams.http import secrets
+from spanlog_integrations.seams.http import secrets_behind
 
-# How far back what an error came from is looked at.
-_MAX_CAUSES = 8
 # The span types of what LangChain calls a chain, by the type or the name of the run.
 _CHAINS = {"parser": SpanType.PARSER, "AgentExecutor": SpanType.AGENT}
 _MODELS = (SpanType.CHAT_MODEL, SpanType.LLM)
@@ -141,7 +139,7 @@ class _Run(Run):
             self._leave(error)
             self.span.end()
         else:
-            self.span._redact(_secrets(error))
+            self.span._redact(secrets_behind(error))
             self.span._fail(error)
 
     def _leave(self, error: BaseException) -> None:
@@ -375,17 +373,6 @@ class Handler:
         run, said = self._runs.get(run_id), data.replied(response)
         if run is not None and not run.hidden and any(map(data.says, said["choices"])):
             run.outputs(said)
-
-
-def _secrets(error: BaseException) -> list[str]:
-    """Return what the request that failed proved itself with: the error's text may repeat it."""
-    found: list[str] = []
-    told: BaseException | None = error
-    for _ in range(_MAX_CAUSES):
-        if told is not None:
-            found += secrets(vars(told).get("request"))
-            told = told.__cause__ or told.__context__
-    return found
 
 
 def _name(serialized: Any, name: Any, otherwise: str) -> str:

@@ -19,7 +19,7 @@ from spanlog import semconv
 from spanlog.model.capture import wire
 from spanlog.model.span import SpanType
 
-from spanlog_integrations.seams.http import causes, secrets
+from spanlog_integrations.seams.http import secrets_behind
 from spanlog_integrations.wire import chat
 from spanlog_integrations.wire.providers import provider_at, provider_name
 from spanlog_integrations.wire.usage import anthropic_usage, google_usage, openai_usage
@@ -72,11 +72,6 @@ _NAMES = {"str_or_query_bundle": "query", "query_bundle": "query", "ev": "event"
 _RUNTIME = frozenset({"init_state", "tags"})
 # What an object holds again that the span of a model holds: the provider's own reply.
 _RAW = "raw"
-# Arguments that tell how to reach a provider, and may prove who asks.
-_SECRET = re.compile(
-    r"api_?key|secret|passw|credential|headers?$|token$|^authorization$", re.IGNORECASE
-)
-_COUNT = re.compile(r"_tokens?$")
 _FINISHED = ("stop_reason", "finish_reason", "done_reason", "stopReason")
 
 
@@ -103,7 +98,7 @@ def span_type(kind: type, method: str) -> str:
 
 
 def inputs(bound: BoundArguments, kind: str) -> Json:
-    """Return the arguments of a call of some type, by their names, as plain data, no secrets."""
+    """Return the arguments of a call of some type, by their names, as plain data."""
     given: Json = {}
     for name, value in bound.arguments.items():
         how = bound.signature.parameters[name].kind
@@ -116,23 +111,10 @@ def inputs(bound: BoundArguments, kind: str) -> Json:
         elif value:
             given["args"] = value
     return {
-        name: plain(_opened(value) if name.endswith("kwargs") else value)
+        name: plain(value)
         for name, value in given.items()
-        if value is not None
-        and not (name in _RUNTIME or _is_secret(name))
-        and not _is_context(value)
+        if value is not None and name not in _RUNTIME and not _is_context(value)
     }
-
-
-def _opened(more: Any) -> Any:
-    """Return more arguments, which are handed on, without the secrets among them."""
-    if not isinstance(more, Mapping):
-        return more
-    return {name: value for name, value in more.items() if not _is_secret(str(name))}
-
-
-def _is_secret(name: str) -> bool:
-    return bool(_SECRET.search(name)) and not _COUNT.search(name)
 
 
 def _is_context(value: Any) -> bool:
@@ -168,7 +150,7 @@ def _held(values: Mapping[str, Any], depth: int) -> Json:
     return {
         name: plain(value, depth + 1)
         for name, value in values.items()
-        if not (name.startswith("_") or name == _RAW or _is_secret(name))
+        if not (name.startswith("_") or name == _RAW)
         and value is not None
         and not _is_context(value)
     }
@@ -397,7 +379,5 @@ def failed(span: LiveSpan, error: BaseException) -> None:
     """Give a span an error, without what the request of it proved itself with, and end it."""
     span.record_exception(error)
     span.set_attribute(semconv.ERROR_TYPE, type(error).__name__)
-    requests = [getattr(one, "request", None) for one in causes(error)]
-    if sent := [secret for request in requests for secret in secrets(request)]:
-        span._redact(sent)
+    span._redact(secrets_behind(error))
     span.end()

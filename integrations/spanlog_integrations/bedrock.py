@@ -23,6 +23,7 @@ from spanlog.instrument import Call, Integration, Target, TracedCall, traced
 from spanlog.model.capture import capture, decode
 from spanlog.model.span import SpanType
 from spanlog.record.context import current_span
+from spanlog.record.redact import secrets_in
 from spanlog.record.span import LiveSpan
 from spanlog.record.streams import Watch, Watched, watch_body
 
@@ -33,8 +34,6 @@ from spanlog_integrations.wire.reply import failed, parsed
 Json = dict[str, Any]
 Message = Any  # botocore.eventstream.EventStreamMessage
 
-# What a client proves itself with: attributes of its credentials.
-_CREDENTIALS = ("access_key", "secret_key", "token", "_access_key", "_secret_key", "_token")
 # What InvokeModel asks a model for, by the model's name, where it is no text.
 _OTHERS = (
     (re.compile("embed"), "embeddings", SpanType.EMBEDDING),
@@ -188,10 +187,8 @@ def _secrets(client: Any) -> list[str]:
     """Return what a client proves itself with; nothing is refreshed for it."""
     signer = vars(client._request_signer)
     credentials, token = signer.get("_credentials"), signer.get("_auth_token")
-    held = vars(credentials) if credentials else {}
-    kept = [held.get(name) for name in _CREDENTIALS]
-    kept.append(getattr(getattr(token, "_frozen_token", token), "token", None))
-    return [text for text in kept if isinstance(text, str) and len(text) >= 4]
+    frozen = getattr(getattr(token, "_frozen_token", token), "token", None)
+    return secrets_in(vars(credentials) if credentials else {}, {"token": frozen})
 
 
 class _Reply:

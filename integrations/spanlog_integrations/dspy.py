@@ -29,7 +29,7 @@ from spanlog.record.context import carry, current_span
 from spanlog.record.span import LiveSpan
 from spanlog.safety import guarded
 
-from spanlog_integrations.seams.arguments import Arguments, secrets_of
+from spanlog_integrations.seams.arguments import Arguments
 from spanlog_integrations.wire import chat
 from spanlog_integrations.wire.providers import provider_name
 from spanlog_integrations.wire.usage import counted
@@ -67,14 +67,12 @@ class _Span(LiveSpan):
 
     Attributes:
         about: What is done, and the object that does it; a method may call the one it overrides.
-        secrets: What is to be taken out of the texts of errors.
         told: Whether it is known what a model's reply says beside its text.
     """
 
-    __slots__ = ("about", "secrets", "told")
+    __slots__ = ("about", "told")
 
     about: tuple[str, Any]
-    secrets: list[str]
     told: bool
 
 
@@ -101,7 +99,7 @@ class _Called(Run):
     ) -> None:
         given = capture(_plain(inputs))
         span = _Span(name, span_type, current_span(), given, attributes)
-        span.about, span.secrets, span.told = about, [], True
+        span.about, span.told = about, True
         super().__init__(span)
 
     def on_response(self, result: Any) -> Any:
@@ -115,7 +113,6 @@ class _Called(Run):
     def on_error(self, error: BaseException) -> None:
         self.span.set_attribute(semconv.ERROR_TYPE, type(error).__name__)
         self.span.record_exception(error)
-        self.span._redact([*self.span.secrets, *secrets_of({})])
         self.span.end()
 
 
@@ -220,7 +217,6 @@ class _ModelCall(_Called):
             ("call", model),
         )
         self.span.told = False
-        self.span.secrets = self._asked.secrets
 
     def on_request(self) -> None:
         facts = self.span.set_attribute
@@ -239,10 +235,6 @@ class _ModelCall(_Called):
         return {"choices": [{"message": _message(output)} for output in result]}
 
     def on_error(self, error: BaseException) -> None:
-        above: LiveSpan | None = self.span.parent
-        while isinstance(above, _Span):  # the error goes on through them
-            above.secrets.extend(self.span.secrets)
-            above = above.parent
         status = getattr(error, "status", None) or getattr(error, "status_code", None)
         facts = {
             semconv.HTTP_RESPONSE_STATUS_CODE: status,

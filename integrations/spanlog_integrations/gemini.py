@@ -27,7 +27,7 @@ from spanlog.record.streams import Watch, Watched
 
 from spanlog_integrations.seams.http import Exchange, Route, Sent, finder, secrets
 from spanlog_integrations.seams.stainless import targets
-from spanlog_integrations.wire import chat, google, interactions
+from spanlog_integrations.wire import google, interactions
 from spanlog_integrations.wire.reply import failed
 
 Json = dict[str, Any]
@@ -95,7 +95,7 @@ class _Request(Exchange):
     def __init__(self, client: Any, host: str, model: str, method: str, body: Json) -> None:
         embeds = method == "predict" and any("content" in one for one in body["instances"])
         route = _EMBEDDINGS if embeds else _METHODS[method]
-        super().__init__(route, model, capture(chat.without_secrets(body)))
+        super().__init__(route, model, capture(body))
         self._asked = body, _provider(vertex=bool(client.vertexai)), host
         self._client = client
         self._streamed = method.startswith("stream")
@@ -129,8 +129,7 @@ def _fail(client: Any, span: LiveSpan, error: BaseException) -> None:
     }
     span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
     request = _of(told.get("response"), "request", "request_info")
-    proofs = [*filter(None, [client.api_key]), *secrets(request)]
-    span._redact(proofs)
+    span._redact([*filter(None, [client.api_key]), *secrets(request)])
     span._fail(error)
 
 

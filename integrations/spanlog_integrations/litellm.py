@@ -21,11 +21,12 @@ from spanlog.instrument import Call, Integration, Target, TracedCall, traced
 from spanlog.model.capture import wire
 from spanlog.model.span import SpanType
 from spanlog.record.context import carry, current_span
+from spanlog.record.redact import secrets_in
 from spanlog.record.span import LiveSpan
 from spanlog.record.streams import Watch, Worked, watch_body
 
-from spanlog_integrations.seams.arguments import Arguments, secrets_of
-from spanlog_integrations.seams.http import causes, request_id, secrets
+from spanlog_integrations.seams.arguments import Arguments
+from spanlog_integrations.seams.http import causes, request_id, secrets_behind
 from spanlog_integrations.wire import anthropic, chat, responses, sse
 from spanlog_integrations.wire.providers import provider_name
 from spanlog_integrations.wire.usage import counted
@@ -166,7 +167,6 @@ class _Recorded(TracedCall):
         span.whole, span.function = False, None
         super().__init__(span)
         self._operation = operation
-        self._secrets = asked.secrets
 
     def on_response(self, result: Any) -> Any:
         if _is_stream(result):
@@ -233,9 +233,7 @@ class _Recorded(TracedCall):
         }
         self.span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
         self.span.record_exception(error)
-        self.span._redact(
-            [*self._secrets, *secrets_of(vars(sys.modules["litellm"])), *_sent_secrets(told)]
-        )
+        self.span._redact([*secrets_in(vars(sys.modules["litellm"])), *secrets_behind(error)])
         self.span.end()
 
 
@@ -252,12 +250,6 @@ def _events(pieces: Sequence[bytes]) -> list[Json]:
 
 def _first(values: Iterator[Any]) -> Any:
     return next((value for value in values if value), None)
-
-
-def _sent_secrets(told: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what the requests proved themselves with that the errors tell of."""
-    requests = [held.get("request") or held.get("_request") for held in told]
-    return [secret for request in requests for secret in secrets(request)]
 
 
 class _ModelCall(_Recorded):

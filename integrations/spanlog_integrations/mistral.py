@@ -101,7 +101,7 @@ class _Call(Exchange):
         self.fails(error, http, self._request)
 
     def _asks(self, body: Json, provider: str, host: str | None = None) -> None:
-        self.span.set_inputs(chat.without_secrets(body))
+        self.span.set_inputs(body)
         chat.facts(self.span, self._given, _IN_THE_PATH)
         self.sends(body, provider, host)
 
@@ -185,7 +185,7 @@ class _Run(TracedCall):
     def __init__(self, context: Any, given: Json) -> None:
         model, agent = context.model, context.agent_id
         asked = {"model": model, "agent_id": agent, **_for_the_model(given)}
-        inputs = capture(chat.without_secrets(asked))
+        inputs = capture(asked)
         facts = {
             semconv.OPERATION_NAME: "invoke_agent",
             semconv.PROVIDER_NAME: "mistral_ai",

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from spanlog.record.context import carry as carry
     from spanlog.record.context import current_span as current_span
     from spanlog.record.context import recording as recording
+    from spanlog.record.redact import secrets_in as secrets_in
     from spanlog.record.span import LiveSpan as LiveSpan
     from spanlog.record.streams import Stepped as Stepped
     from spanlog.record.streams import Watch as Watch

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import orjson
 
@@ -429,3 +429,22 @@ def _can_be_told(one: object) -> bool:
     if isinstance(one, str):
         return bool(secrets.flat(one))
     return isinstance(one, re.Pattern) and isinstance(one.pattern, str)
+
+
+_kinds = Kinds()
+
+
+def secrets_in(*held: Mapping[str, Any]) -> list[str]:
+    """Return the texts that are secret by their names there, or proofs in an address.
+
+    It is for what a call proves itself with: the headers of a request, a client's settings.
+    """
+    texts = [(str(name), text) for one in held for name, text in one.items() if type(text) is str]
+    reading = _Reading(_kinds, (), has_words=True)
+    for name, text in texts:
+        if _kinds[name] is not None or "://" in text:
+            reading.json(capture({name: text}))
+        if "://" in text and "?" in text:
+            told = parse_qsl(text.partition("?")[2])
+            reading.found.update(value for key, value in told if _kinds[f"?{key}"])
+    return list(reading.found)

@@ -174,7 +174,7 @@ class LiveSpan(Span):
         return (time.perf_counter_ns() + self._trace.clock - self.start_time_ns) / 1e9
 
     def _redact(self, secrets: Iterable[str]) -> None:
-        """Take secrets out of what is recorded of errors, here and in all spans of the trace.
+        """Say what a call proves itself with: it is taken out of all spans of the trace.
 
         The spans above this one record the same error as it passes through them.
         """

@@ -19,6 +19,7 @@ from spanlog import semconv
 from spanlog.instrument import TracedCall
 from spanlog.model.capture import wire
 from spanlog.record.context import current_span
+from spanlog.record.redact import secrets_in
 from spanlog.record.span import LiveSpan
 from spanlog.record.streams import Watch, watch_body
 
@@ -27,18 +28,6 @@ from spanlog_integrations.wire.reply import failed, parsed
 
 Json = dict[str, Any]
 
-# The headers that a request proves itself with, and where in them what is secret stands.
-_CREDENTIALS = (
-    "authorization",
-    "api-key",
-    "x-api-key",
-    "x-goog-api-key",
-    "proxy-authorization",
-    "x-amz-security-token",
-)
-_SECRET = re.compile(r"(?<=Credential=)[^/\s]+|\S+$")
-# The keys that stand in an address.
-_IN_ADDRESS = re.compile(r"[?&](?:key|api[-_]key|access_token)=([^&#\s]+)")
 # The headers in which a reply tells by which id the provider knows the request.
 _REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "mistral-correlation-id")
 
@@ -173,7 +162,7 @@ class Sent(Exchange):
         *,
         streamed: bool,
     ) -> None:
-        asked = wire(chat.without_secrets(body), chat.UNSENT)
+        asked = wire(body, chat.UNSENT)
         super().__init__(route, body.get("model"), asked)
         self._asked = client, body, provider
         self._streamed = streamed
@@ -270,6 +259,7 @@ class Body:
 
     def read(self, span: LiveSpan, body: bytes, stopped: bool) -> None:
         """Make the span's outputs of the body."""
+        span._redact(secrets(self._request))
         if self._status >= 400:
             self._read_error(span, body)
             return
@@ -297,7 +287,6 @@ class Body:
         reply = parsed(body.decode("utf-8", "replace"))
         failed(span, (isinstance(reply, dict) and reply.get("error")) or reply)
         span.set_attribute(semconv.HTTP_RESPONSE_STATUS_CODE, self._status)
-        span._redact(secrets(self._request))
 
     def _read_events(self, span: LiveSpan, body: bytes, stopped: bool) -> None:
         parsed = self._parse(body)
@@ -313,8 +302,6 @@ class Body:
             _facts(span, self._route, reply)
         for error in errors:
             failed(span, error)
-        if errors:
-            span._redact(secrets(self._request))
 
 
 def _decoding_errors() -> tuple[type[Exception], ...]:
@@ -397,10 +384,14 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         found = found and (found.__cause__ or found.__context__)
 
 
-def secrets(request: Any) -> list[str]:
-    """Return what an HTTP request proved itself with."""
-    headers = getattr(request, "headers", None) or {}
-    sent = [str(headers.get(name) or "").strip() for name in _CREDENTIALS]
-    told = [secret for value in sent for secret in _SECRET.findall(value)]
-    told += _IN_ADDRESS.findall(str(getattr(request, "url", "")))
-    return [secret for secret in told if len(secret) >= 4]
+def secrets(*requests: Any) -> list[str]:
+    """Return what HTTP requests proved themselves with; None is no request."""
+    headers = [dict(getattr(request, "headers", None) or {}) for request in requests]
+    addresses = [{"url": str(getattr(request, "url", ""))} for request in requests]
+    return secrets_in(*headers, *addresses)
+
+
+def secrets_behind(error: BaseException) -> list[str]:
+    """Return what the requests proved themselves with that an error came of: it may repeat it."""
+    held = map(vars, causes(error))
+    return secrets(*(one.get("request") or one.get("_request") for one in held))

@@ -41,21 +41,6 @@ _RESPONSE = {
 }
 # The types of what SDKs put in a body for what was not given, and do not send.
 UNSENT = frozenset({"NotGiven", "Omit"})
-# Where a request tells of other servers, and what in it they are to be convinced by; a schema may
-# have fields that are called the same.
-_SERVERS = ("tools", "mcp_servers")
-_SECRET = frozenset(
-    {
-        "apiAuth",
-        "api_auth",
-        "authConfig",
-        "auth_config",
-        "authorization",
-        "authorization_token",
-        "headers",
-    }
-)
-_SCHEMAS = frozenset({"function", "functionDeclarations", "input_schema", "parameters"})
 # Texts of a streamed message that stand whole in each piece; all others are spelled out in pieces.
 _WHOLE = frozenset(
     {"type", "role", "model", "object", "status", "format", "finish_reason", "channel"}
@@ -90,27 +75,10 @@ def facts(span: LiveSpan, held: Any, names: Mapping[str, str]) -> None:
                 span.set_attribute(ours, value)
 
 
-def without_secrets(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a request without what tools of other servers are to prove themselves with."""
-    held = {name: _open(body[name]) for name in _SERVERS if body.get(name)}
-    return {**body, **held} if held else body
-
-
-def _open(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_open(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: "[redacted]" if key in _SECRET else item if key in _SCHEMAS else _open(item)
-        for key, item in value.items()
-    }
-
-
 def tools(span: LiveSpan, offered: Any) -> None:
     """Record the definitions of the tools that are offered to the model."""
     if offered:
-        snapshot = wire(_open(offered), UNSENT)
+        snapshot = wire(offered, UNSENT)
         span._read_later(
             lambda span: span.set_attribute(semconv.TOOL_DEFINITIONS, decode(snapshot))
         )
