@@ -195,7 +195,7 @@ class _Reading:
         self._kinds = kinds
         self._patterns = patterns
         self._has_words = has_words
-        self.found: set[str] = set()
+        self.found: dict[str, None] = {}  # in order
 
     def json(self, data: bytes) -> bytes:
         """Return JSON without secrets; the same object where there are none."""
@@ -301,8 +301,8 @@ class _Reading:
         if kind is str:
             if not value.strip("*") or value == MARK:
                 return value
-            self.found.add(value)
-            self.found.add(value.rsplit(None, 1)[-1] if " " in value else value)
+            self.found[value] = None
+            self.found[value.rsplit(None, 1)[-1] if " " in value else value] = None
             return MARK
         if kind is dict:
             return {k: v if k in _TOLD else self._blank(v) for k, v in value.items()}
@@ -344,7 +344,7 @@ class _Reading:
         if not spans:
             return text
         for start, end in spans:
-            self.found.add(data[start:end].decode("utf-8", "replace"))
+            self.found[data[start:end].decode("utf-8", "replace")] = None
         return secrets.replaced(data, spans).decode("utf-8", "replace")
 
 
@@ -446,5 +446,5 @@ def secrets_in(*held: Mapping[str, Any]) -> list[str]:
             reading.json(capture({name: text}))
         if "://" in text and "?" in text:
             told = parse_qsl(text.partition("?")[2])
-            reading.found.update(value for key, value in told if _kinds[f"?{key}"])
+            reading.found.update((value, None) for key, value in told if _kinds[f"?{key}"])
     return list(reading.found)
