@@ -152,7 +152,6 @@ def fresh(tracking_uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before, mine = runtime.default(), runtime.Runtime(tracking_uri)
     mine.recorder.prepare()
     runtime.use(mine)
-    assert mine.store
     yield
     spanlog.flush()
     mine.close()

@@ -568,5 +568,5 @@ def test_a_long_cell_shows_which_spans_are_open_until_it_ends(cells):
 
 def test_outside_a_notebook_nothing_is_collected():
     notebook._install()
-    notebook.ended("0" * 32)
+    notebook._ended("0" * 32)
     assert notebook.collector is None

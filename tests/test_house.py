@@ -72,7 +72,7 @@ def lines_of_code(path: Path) -> int:
 def test_the_tracing_core_is_small() -> None:
     folders = (ROOT / "core" / "spanlog" / name for name in ("model", "record", "instrument"))
     files = [file for folder in folders for file in folder.rglob("*.py")]
-    assert sum(map(lines_of_code, files)) < 5_000
+    assert sum(map(lines_of_code, files)) < 5_300
 
 
 ALONE = """

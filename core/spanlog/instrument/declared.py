@@ -23,7 +23,7 @@ def declared() -> list[tuple[str, str, list[str]]]:
     try:
         points = entry_points()
         integrations, modules = points.select(group=GROUP), points.select(group=MODULES)
-    except Exception as error:  # noqa: BLE001 - the guard: what is installed may be broken
+    except Exception as error:  # noqa: BLE001 - what is installed may be broken
         warn_once("entry points", "spanlog: the installed packages cannot be read: %r", error)
         return []
     of: dict[str, list[str]] = {}
