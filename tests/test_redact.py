@@ -496,3 +496,21 @@ def test_json_stays_json() -> None:
     for value in (*PLACES.values(), *OPEN.values()):
         span = _cleaned({"a": value}, json.dumps(value))
         orjson.loads(span._inputs or b"")
+
+
+def test_what_a_program_says_of_a_trace_holds_no_secret(one_trace: Callable[[], Trace]) -> None:
+    key = "sk-proj-4f9a8b7c6d5e4f3a2b1c"
+    with spanlog.start_span("root") as span:
+        span.set_inputs({"api_key": key, "question": "what?"})
+        spanlog.update_current_trace(
+            tags={"api_key": key, "who": "ann"},
+            metadata={"asked": f"with {key}"},
+            request_preview=f"api_key={key}",
+            response_preview="fine",
+            session_id="s-1",
+        )
+    info = one_trace().info
+    assert info.tags == {"api_key": "[redacted]", "who": "ann"}
+    assert info.trace_metadata["asked"] == "with [redacted]"
+    assert info.trace_metadata["mlflow.trace.session"] == "s-1"
+    assert (info.request_preview, info.response_preview) == ("api_key=[redacted]", "fine")

@@ -420,7 +420,7 @@ class Recorder:
             except Exception as error:  # noqa: BLE001 - raised under our own tests only
                 self._error = error
             spans.append(self.stage.passed(item))
-        batch = _Batch(spans, [trace.header() for trace in live], size)
+        batch = _Batch(spans, [self.stage.header(trace) for trace in live], size)
         if batch.headers:
             for outlet in self.outlets:
                 outlet.put(batch.spans, batch.headers)

@@ -30,6 +30,7 @@ from spanlog.safety import report
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from spanlog.model.header import TraceHeader
     from spanlog.model.span import Span
 
 # Keys that are looked for in every span, whatever its trace; each costs a search through all of it.
@@ -102,6 +103,24 @@ class Redactor:
             if self._may_hold(data):
                 self._learnt(self._reading(data), data, known)
 
+    def clean_header(self, header: TraceHeader, known: set[str]) -> None:
+        """Take the secrets out of what a program said of a trace: tags, metadata, previews."""
+        said = (header.tags, header.metadata, header.request_preview, header.response_preview)
+        if self._on and any(said):
+            try:
+                (cleaned,) = self._cleaned([before := capture(said)], known)
+                if cleaned is not before:
+                    (
+                        header.tags,
+                        header.metadata,
+                        header.request_preview,
+                        header.response_preview,
+                    ) = decode(cleaned)
+            except Exception as error:  # noqa: BLE001 - the guard: rather nothing than a secret
+                header.tags, header.metadata = {}, {}
+                header.request_preview = header.response_preview = None
+                report(error, "taking secrets out of what was said of a trace")
+
     def _clean(self, span: Span, known: set[str]) -> None:
         if span._code == "ERROR":
             self._read_environment()
@@ -113,16 +132,7 @@ class Redactor:
             orjson.dumps([span.name, span._message]),
         ]
         before = list(parts)
-        whole = b"\n".join(parts)
-        if self._may_hold(whole):
-            reading = self._reading(whole)
-            parts = [self._learnt(reading, part, known) for part in parts]
-            whole = b"\n".join(parts)
-        for secret in sorted({*known, *self._remembered}, key=len, reverse=True):
-            for form in _forms(secret):
-                if form in whole:
-                    parts = [_without(part, form, secret) for part in parts]
-        inputs, outputs, attributes, events, texts = parts
+        inputs, outputs, attributes, events, texts = self._cleaned(parts, known)
         if inputs is not before[0]:
             span._inputs = inputs if isinstance(span._inputs, bytes) else inputs.decode()
         if outputs is not before[1]:
@@ -134,6 +144,19 @@ class Redactor:
             span._events = [SpanEvent(e.name, held, e.timestamp) for e, held in cleaned]
         if texts is not before[4]:
             span.name, span._message = decode(texts)
+
+    def _cleaned(self, parts: list[bytes], known: set[str]) -> list[bytes]:
+        """Return JSON without secrets; the same objects where there are none."""
+        whole = b"\n".join(parts)
+        if self._may_hold(whole):
+            reading = self._reading(whole)
+            parts = [self._learnt(reading, part, known) for part in parts]
+            whole = b"\n".join(parts)
+        for secret in sorted({*known, *self._remembered}, key=len, reverse=True):
+            for form in _forms(secret):
+                if form in whole:
+                    parts = [_without(part, form, secret) for part in parts]
+        return parts
 
     def _reading(self, data: bytes) -> _Reading:
         has_words = any(secrets.words(data)) or any(secrets.users(data))

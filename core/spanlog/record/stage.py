@@ -19,6 +19,9 @@ from spanlog.safety import warn_once
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from spanlog.model.header import TraceHeader
+    from spanlog.record.traces import LiveTrace
+
 
 class ProcessedSpan(NoOpSpan):
     """A span as a processor sees it: what it sets is what is kept, and all of it may be changed.
@@ -58,6 +61,12 @@ class Stage:
         for processor in self.processors:
             _process(plain, processor)
         return plain
+
+    def header(self, trace: LiveTrace) -> TraceHeader:
+        """Return what the sinks are handed for a trace."""
+        header = trace.header()
+        self.redactor.clean_header(header, trace.secrets)
+        return header
 
     def _learn_above(self, span: LiveSpan) -> None:
         """Know the secrets that the spans above were given: what is below may repeat them."""
