@@ -129,7 +129,7 @@ class Redactor:
             _encoded(span._outputs),
             capture(span._attributes) if span._attributes else b"",
             capture([event.attributes for event in span._events]) if span._events else b"",
-            orjson.dumps([span.name, span._message]),
+            capture([span.name, span._message]),
         ]
         before = list(parts)
         inputs, outputs, attributes, events, texts = self._cleaned(parts, known)
