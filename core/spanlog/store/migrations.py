@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, inspect, select, update
+import orjson
+from sqlalchemy import bindparam, insert, inspect, select, update
 from sqlalchemy.schema import CreateColumn
 
 from spanlog.config import DEFAULT_EXPERIMENT
+from spanlog.model.span import Span
 from spanlog.store import fulltext, schema, sums
 from spanlog.store.errors import StoreError
-from spanlog.store.rows import read_span
 from spanlog.store.schema import VERSION, experiments, schema_version, spans, traces
 from spanlog.store.sums import counts
 
@@ -69,19 +70,42 @@ def _bring_up(connection: Connection, version: int) -> None:
 
 def _fill_sums(connection: Connection) -> None:
     """Read the model and the usage of every span that names them, and add them up."""
-    with_model = spans.c.attributes.like("%gen_ai.%") | spans.c.attributes.like("%tokenUsage%")
-    query = select(spans.c.trace_id).where(with_model).distinct()
+    named = spans.c.attributes.like("%gen_ai.%") | spans.c.attributes.like("%tokenUsage%")
+    query = select(spans.c.trace_id).where(named).distinct()
+    which = (spans.c.trace_id == bindparam("of_trace"), spans.c.span_id == bindparam("of_span"))
+    names = ("model", *schema.COUNTS)
+    fill = update(spans).where(*which).values({name: bindparam(name) for name in names})
     for trace_id in list(connection.scalars(query)):
-        rows = connection.execute(select(spans).where(spans.c.trace_id == trace_id)).mappings()
-        found = [read_span(row) for row in rows]
-        for span in found:
-            used = counts(span)
-            values = {name: used.get(name) for name in schema.COUNTS}
-            which = (spans.c.trace_id == trace_id, spans.c.span_id == span.span_id)
-            model = None if span.model is None else schema.storable(span.model)
-            connection.execute(update(spans).where(*which).values(model=model, **values))
+        found = _spans_of(connection, trace_id)
+        rows = [
+            {
+                "of_trace": trace_id,
+                "of_span": span.span_id,
+                "model": span.model and schema.storable(span.model),
+                **{name: used.get(name) for name in schema.COUNTS},
+            }
+            for span in found
+            if (used := counts(span)) or span.model
+        ]
+        if rows:
+            connection.execute(fill, rows)
         sums.put(connection, {trace_id: sums.of_spans(found)})
     connection.execute(update(traces).values(root_id="", version=1))
+
+
+def _spans_of(connection: Connection, trace_id: str) -> list[Span]:
+    """Return the spans of a trace without what went in and came out."""
+    columns = (spans.c.span_id, spans.c.parent_id, spans.c.attributes)
+    rows = connection.execute(select(*columns).where(spans.c.trace_id == trace_id))
+    nothing: tuple[None, None] = (None, None)
+    return [
+        Span._stored(
+            *(trace_id, span_id, parent_id, "", "", 0, 0, "", "", *nothing),
+            attributes=orjson.loads(attributes),
+            events=[],
+        )
+        for span_id, parent_id, attributes in rows
+    ]
 
 
 def _index_words(connection: Connection) -> None:

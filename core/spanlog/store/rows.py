@@ -204,7 +204,12 @@ class Asked:
 
 
 def trace_row(
-    header: TraceHeader, experiment: int, root: tuple[Span, tuple[Any, ...]] | None, asked: Asked
+    header: TraceHeader,
+    experiment: int,
+    root: tuple[Span, tuple[Any, ...]] | None,
+    asked: Asked,
+    *,
+    with_spans: bool,
 ) -> tuple[Any, ...]:
     """Return a row in the order of the table's columns.
 
@@ -213,6 +218,7 @@ def trace_row(
         experiment: The number of its experiment.
         root: Its root span and the row of that, if they are written now.
         asked: What open traces were asked.
+        with_spans: Whether spans of it are written now.
     """
     if root is None:
         facts = header_facts(header)
@@ -227,7 +233,7 @@ def trace_row(
         this_process() if header.own else None,
         *_NO_SUMS,
         "" if whole else None,
-        1,
+        int(with_spans),
     )
 
 

@@ -118,7 +118,10 @@ class Writer:
                     for name in {h.experiment for h in headers}
                 }
                 rows = [
-                    trace_row(h, ids[h.experiment], roots.get(h.trace_id), self._asked)
+                    trace_row(
+                        *(h, ids[h.experiment], roots.get(h.trace_id), self._asked),
+                        with_spans=h.trace_id in by_trace,
+                    )
                     for h in headers
                 ]
                 rows.sort(key=itemgetter(0))  # so two that write the same ones cannot deadlock
