@@ -436,6 +436,7 @@ def test_the_static_tree_is_cut_after_500_spans_and_says_so(huge):
     assert "4,500 more spans are not shown" in page(huge).text
 
 
+@pytest.mark.slow
 def test_a_page_stays_small_however_much_was_recorded():
     with spanlog.start_span("root"):
         for _ in range(300):
@@ -530,6 +531,7 @@ def cells(tmp_path_factory):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "names"),
     [

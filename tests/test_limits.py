@@ -67,6 +67,7 @@ class Ticks:
         self._thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
 def test_no_pattern_holds_up_other_threads_or_runs_on(
     name: str, monkeypatch: pytest.MonkeyPatch

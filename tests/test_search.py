@@ -337,6 +337,7 @@ def test_the_client_searches_as_the_function_does() -> None:
     assert [trace.info.name for trace in traces] == ["b"]
 
 
+@pytest.mark.slow
 def test_a_thousand_traces_of_ten_spans_are_read_quickly(capsys: Any) -> None:
     for _ in range(1000):
         with spanlog.start_span("root"):

@@ -101,6 +101,7 @@ def test_a_deleted_file_is_made_anew(tmp_path: Path, traces: Traces) -> None:
     assert names(traces) == ["after"]
 
 
+@pytest.mark.slow
 def test_a_file_that_alone_was_deleted_while_others_have_it_open_is_made_anew(
     tmp_path: Path, traces: Traces
 ) -> None:
@@ -316,6 +317,7 @@ print(spanlog.get_tracking_uri())
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+@pytest.mark.slow
 def test_a_store_of_the_environment_that_cannot_be_opened_never_breaks_the_program(
     tmp_path: Path,
 ) -> None:
