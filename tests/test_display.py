@@ -259,6 +259,7 @@ def test_rich_shows_the_tree_and_takes_no_markup_from_names():
     assert "ConnectionError: refused by the host" in rich_text(record_agent())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("show", [str, rich_text, Trace._repr_html_], ids=["text", "rich", "page"])
 def test_5000_spans_nested_2000_deep_are_all_shown(huge, show):
     began = time.monotonic()
@@ -547,6 +548,7 @@ def test_a_notebook_shows_the_traces_of_a_cell_below_it_once(cells, cell, names)
     assert re.findall(r"<header><b>(.*?)</b>", shown["text/html"]) == names
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_the_text_tree_where_html_cannot_be_shown(cells):
     assert "└─ seen" in cells["turned on"][0]["text/plain"]
 
