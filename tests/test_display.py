@@ -259,6 +259,7 @@ def test_rich_shows_the_tree_and_takes_no_markup_from_names():
     assert "ConnectionError: refused by the host" in rich_text(record_agent())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("show", [str, rich_text, Trace._repr_html_], ids=["text", "rich", "page"])
 def test_5000_spans_nested_2000_deep_are_all_shown(huge, show):
     began = time.monotonic()
@@ -436,6 +437,7 @@ def test_the_static_tree_is_cut_after_500_spans_and_says_so(huge):
     assert "4,500 more spans are not shown" in page(huge).text
 
 
+@pytest.mark.slow
 def test_a_page_stays_small_however_much_was_recorded():
     with spanlog.start_span("root"):
         for _ in range(300):
@@ -530,6 +532,7 @@ def cells(tmp_path_factory):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "names"),
     [
@@ -545,6 +548,7 @@ def test_a_notebook_shows_the_traces_of_a_cell_below_it_once(cells, cell, names)
     assert re.findall(r"<header><b>(.*?)</b>", shown["text/html"]) == names
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_the_text_tree_where_html_cannot_be_shown(cells):
     assert "└─ seen" in cells["turned on"][0]["text/plain"]
 

@@ -185,6 +185,7 @@ time.sleep(30)
     assert names(traces()) == ["a"]
 
 
+@pytest.mark.slow
 def test_sigterm_is_ignored_where_the_user_ignores_it(tmp_path: Path) -> None:
     code = """
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

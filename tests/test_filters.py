@@ -333,6 +333,7 @@ def test_what_is_said_of_spans_joined_by_and_is_said_of_one(filter_string: str, 
     assert bool(found) is fits
 
 
+@pytest.mark.slow
 @pytest.mark.stores
 @pytest.mark.usefixtures("quick")
 @settings(max_examples=60)
@@ -410,6 +411,7 @@ def test_traces_without_their_spans_are_light_but_whole_otherwise() -> None:
     assert TracingClient().search_traces(locations=["9"]) == []
 
 
+@pytest.mark.slow
 def test_sqlglot_is_loaded_for_a_filter_and_for_nothing_else(tmp_path: Any) -> None:
     code = """
 import sys, spanlog

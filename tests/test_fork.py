@@ -138,6 +138,7 @@ assert os.waitpid(child, 0)[1] == 0
     assert sorted(str(trace.info.name) for trace in traces()) == ["child", "parent"]
 
 
+@pytest.mark.slow
 def test_python_is_given_no_reason_to_warn_of_a_fork(tmp_path: Path, traces: Traces) -> None:
     code = """
 warnings.simplefilter('error')

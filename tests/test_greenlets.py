@@ -70,7 +70,7 @@ assert spanlog.flush()
         pytest.param(FORKS["fork"], id="fork"),
     ],
 )
-@pytest.mark.parametrize("kind", PATCHES)
+@pytest.mark.parametrize("kind", ["gevent", pytest.param("eventlet", marks=pytest.mark.slow)])
 def test_subprocesses_beside_greenlets_that_record_go_well(
     tmp_path: Path, traces: Callable[[], list[Trace]], kind: str, fork: str, order: str
 ) -> None:

@@ -67,6 +67,7 @@ class Ticks:
         self._thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
 def test_no_pattern_holds_up_other_threads_or_runs_on(
     name: str, monkeypatch: pytest.MonkeyPatch
@@ -130,6 +131,7 @@ def test_a_missing_engine_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) ->
         found("name RLIKE 'a'")
 
 
+@pytest.mark.slow
 def test_large_texts_are_searched_and_lowered_without_holding_up_others() -> None:
     record("a", text="Storm " + "Cloud " * 3_000_000)
     assert spanlog.flush()

@@ -342,6 +342,7 @@ def test_who_waits_while_the_store_turns_out_to_be_away_hears_of_it_at_once(
         answers.release(100)
 
 
+@pytest.mark.slow
 def test_a_busy_program_does_not_starve_the_writer() -> None:
     for _ in range(5000):
         record()

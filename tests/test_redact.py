@@ -395,6 +395,7 @@ def test_keys_of_the_environment_are_taken_out_of_errors(monkeypatch: pytest.Mon
     assert _cleaned(message=f"refused {S}")._message == f"refused {MARK}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "inputs",
     [

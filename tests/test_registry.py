@@ -93,6 +93,7 @@ def run(code: str, packages: Path, cwd: Path) -> tuple[list[str], str]:
     return done.stdout.splitlines(), done.stderr
 
 
+@pytest.mark.slow
 def test_an_integration_of_another_package_is_loaded_with_its_library_and_turned_on_and_off(
     packages: Path, tmp_path: Path
 ) -> None:

@@ -93,6 +93,7 @@ def test_a_filter_finds(text: str, expected: str) -> None:
     assert "".join(map(str, found(text))) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.stores
 @pytest.mark.parametrize("field", FIELDS)
 def test_every_field_takes_every_operator_of_its_kind(field: str) -> None:
@@ -293,6 +294,7 @@ def test_a_dataframe_has_the_columns_of_mlflow_in_their_order() -> None:
     assert len(empty) == 0
 
 
+@pytest.mark.slow
 def test_without_pandas_traces_come_as_a_list(tmp_path: Path) -> None:
     made("a")
     spanlog.flush()
@@ -337,6 +339,7 @@ def test_the_client_searches_as_the_function_does() -> None:
     assert [trace.info.name for trace in traces] == ["b"]
 
 
+@pytest.mark.slow
 def test_a_thousand_traces_of_ten_spans_are_read_quickly(capsys: Any) -> None:
     for _ in range(1000):
         with spanlog.start_span("root"):

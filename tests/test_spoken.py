@@ -240,6 +240,7 @@ def test_a_large_picture_beside_a_question_does_not_hide_it(
     assert traces()[0].info.request_preview == "Where is this?"
 
 
+@pytest.mark.slow
 def test_data_that_is_hard_to_read_takes_no_long_time() -> None:
     parts = [{"type": "text", "text": "a"}] * (spoken.READ // 30)
     hard: list[Any] = [

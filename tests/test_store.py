@@ -101,6 +101,7 @@ def test_a_deleted_file_is_made_anew(tmp_path: Path, traces: Traces) -> None:
     assert names(traces) == ["after"]
 
 
+@pytest.mark.slow
 def test_a_file_that_alone_was_deleted_while_others_have_it_open_is_made_anew(
     tmp_path: Path, traces: Traces
 ) -> None:
@@ -167,6 +168,7 @@ assert spanlog.flush()
     assert names(traces).count("last") == 3
 
 
+@pytest.mark.slow
 def test_a_file_that_another_replaced_is_noticed(tmp_path: Path, traces: Traces) -> None:
     record("before")
     spanlog.flush()
@@ -280,6 +282,7 @@ def test_a_database_of_another_kind_is_one_clear_error() -> None:
         spanlog.set_tracking_uri("mysql://somewhere/traces")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["theirs.db", "new.db"])
 def test_a_place_without_permission_is_one_clear_error(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -300,6 +303,7 @@ spanlog.set_tracking_uri("{folder}/{name}")
         spanlog.set_tracking_uri("sqlite://")
 
 
+@pytest.mark.slow
 def test_the_environment_names_the_store_and_a_later_chdir_changes_nothing(tmp_path: Path) -> None:
     code = """
 import os, spanlog
@@ -316,6 +320,7 @@ print(spanlog.get_tracking_uri())
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+@pytest.mark.slow
 def test_a_store_of_the_environment_that_cannot_be_opened_never_breaks_the_program(
     tmp_path: Path,
 ) -> None:

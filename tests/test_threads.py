@@ -74,7 +74,7 @@ def pool_of(kind: str) -> Executor:
     return ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(kind))
 
 
-KINDS = ("threads", "fork", "spawn")
+KINDS = ("threads", "fork", pytest.param("spawn", marks=pytest.mark.slow))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -101,6 +101,7 @@ def test_a_store_that_is_exported_and_imported_is_the_same(file: Path, tmp_path:
     assert len(found) == 3
 
 
+@pytest.mark.slow
 @settings(max_examples=10, phases=[Phase.generate])
 @given(data=st.data())
 def test_any_trace_survives(data: st.DataObject, file: Path, tmp_path_factory: Any) -> None:

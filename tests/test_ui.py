@@ -596,6 +596,7 @@ def test_any_request_is_answered_or_refused(client, judged, method, path, query,
         refusal(reply)
 
 
+@pytest.mark.slow
 def test_what_is_no_http_is_refused_by_the_server_which_says_nothing_of_its_own(address):
     url = urlsplit(address)
     host = f"Host: {url.netloc}\r\n".encode()
