@@ -94,8 +94,8 @@ SLOW_OF_THE_SUITE = {
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark as slow what takes a program that is slow to start."""
-    fixtures = {"browser", "postgresql"} & set(getattr(item, "fixturenames", ()))
+    """Mark as slow what takes a program that is slow to start: a browser, a server, a kernel."""
+    fixtures = {"browser", "postgresql", "cells"} & set(getattr(item, "fixturenames", ()))
     if fixtures or getattr(item, "originalname", "") in SLOW_OF_THE_SUITE:
         item.add_marker("slow")
 

@@ -144,12 +144,6 @@ def test_a_path_that_is_named_is_there(path: str) -> None:
     assert (ROOT / path).exists()
 
 
-@pytest.mark.parametrize("module", sorted(set(re.findall(r"`(\w+)(?:\.py)?`(?= →|,$|\.$)", HOUSE))))
-def test_a_module_on_the_way_of_data_is_one_of_the_core(module: str) -> None:
-    core = ROOT / "core/spanlog"
-    assert list(core.rglob(f"{module}.py")) or list(core.rglob(f"{module}/__init__.py"))
-
-
 def test_the_first_line_of_a_module_tells_its_job() -> None:
     firsts = {path: (ast.get_docstring(PARSED[path]) or "").partition("\n")[0] for path in PARSED}
     assert [name(path) for path in firsts if not re.fullmatch(r"\S.*[.:;]", firsts[path])] == []

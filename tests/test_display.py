@@ -532,7 +532,6 @@ def cells(tmp_path_factory):
     }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "names"),
     [
@@ -548,7 +547,6 @@ def test_a_notebook_shows_the_traces_of_a_cell_below_it_once(cells, cell, names)
     assert re.findall(r"<header><b>(.*?)</b>", shown["text/html"]) == names
 
 
-@pytest.mark.slow
 def test_a_notebook_shows_the_text_tree_where_html_cannot_be_shown(cells):
     assert "└─ seen" in cells["turned on"][0]["text/plain"]
 

@@ -268,6 +268,7 @@ def record(trace: dict[str, Any]) -> str:
     return root.trace_id
 
 
+@pytest.mark.slow
 @pytest.mark.stores
 @pytest.mark.usefixtures("quick")
 @settings(max_examples=60)

@@ -217,6 +217,7 @@ def test_the_example_of_the_page_is_the_package_that_is_tested_here() -> None:
     assert len((EXAMPLE / "spanlog_ollama.py").read_text(encoding="utf-8").splitlines()) < 60
 
 
+@pytest.mark.slow
 def test_the_example_is_installed_and_passes_the_conformance_suite(tmp_path: Path) -> None:
     pytest.importorskip("ollama", reason="the example traces Ollama's SDK")
     site = tmp_path / "site"
