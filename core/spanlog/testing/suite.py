@@ -439,7 +439,13 @@ async def test_garbage_is_freed_as_without_tracing(
 
     before = [await alive(way) for way in ("read", "close", "drop")]
     autolog()
-    assert [await alive(way) for way in ("read", "close", "drop")] == before
+    after = [await alive(way) for way in ("read", "close", "drop")]
+    longer = [
+        now and not then
+        for pair in zip(after, before, strict=True)
+        for now, then in zip(*pair, strict=True)
+    ]
+    assert not any(longer), (after, before)  # when the loop closes what, is a matter of luck
     assert not any(any(found[2:]) for found in before)
 
 
