@@ -100,6 +100,7 @@ def upsert_trace(insert: Callable[..., Any]) -> Any:
     known["request_time"] = sa.case(
         (sa.or_(takes_over, earlier), new["request_time"]), else_=old.request_time
     )
+    known |= {name: sa.func.coalesce(new[name], old[name]) for name in COUNTS}
     known["version"] = sa.func.coalesce(old.version, sa.literal_column("0")) + new["version"]
     return statement.on_conflict_do_update(index_elements=["trace_id"], set_=known)
 
@@ -235,6 +236,12 @@ def trace_row(
         "" if whole else None,
         int(with_spans),
     )
+
+
+def with_sums(row: tuple[Any, ...], sums: Sequence[float | None]) -> tuple[Any, ...]:
+    """Return the row of a trace whose spans are written, with what they add up to."""
+    *facts, root_id, _ = row
+    return (*facts[: -len(COUNTS)], *sums, root_id, 0)
 
 
 def header_facts(header: TraceHeader) -> tuple[Any, ...]:

@@ -103,27 +103,33 @@ def from_rows(connection: sa.Connection, trace_id: str) -> Sums:
     return sums
 
 
+def model_rows(sums: Mapping[str, Sums]) -> list[tuple[object, ...]]:
+    """Return the rows of what each model of some traces used."""
+    return [row for trace_id, one in sums.items() for row in _model_rows(trace_id, one)]
+
+
 def put(connection: sa.Connection, sums: Mapping[str, Sums]) -> None:
-    """Write what traces add up to into their rows."""
+    """Write what traces add up to into their rows, one by one."""
     changed = {trace_id: one for trace_id, one in sums.items() if one.changed}
     if not changed:
         return
     which = sa.update(traces).where(traces.c.trace_id == sa.bindparam("of"))
     connection.execute(
         which.values({name: sa.bindparam(name) for name in COUNTS}),
-        [{"of": trace_id, **_row(one.total)} for trace_id, one in changed.items()],
+        [
+            {"of": trace_id, **dict(zip(COUNTS, row(one), strict=True))}
+            for trace_id, one in changed.items()
+        ],
     )
-    ids = list(changed)
-    connection.execute(sa.delete(trace_models).where(trace_models.c.trace_id.in_(ids)))
-    rows = [row for trace_id, one in changed.items() for row in _model_rows(trace_id, one)]
-    if rows:
+    connection.execute(sa.delete(trace_models).where(trace_models.c.trace_id.in_(list(changed))))
+    names = [column.name for column in trace_models.columns]
+    if rows := [dict(zip(names, values, strict=True)) for values in model_rows(changed)]:
         connection.execute(sa.insert(trace_models), rows)
-    for one in changed.values():
-        one.changed = False
 
 
-def _row(total: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: _storable(total.get(name)) for name in COUNTS}
+def row(sums: Sums) -> list[float | None]:
+    """Return what a trace adds up to, as in `COUNTS`."""
+    return [_storable(sums.total.get(name)) for name in COUNTS]
 
 
 def _storable(count: float | None) -> float | None:
@@ -133,7 +139,7 @@ def _storable(count: float | None) -> float | None:
     return count if isinstance(count, int) else round(count, 12)
 
 
-def _model_rows(trace_id: str, sums: Sums) -> Iterator[dict[str, object]]:
+def _model_rows(trace_id: str, sums: Sums) -> Iterator[tuple[object, ...]]:
     by_name: dict[str, dict[str, float]] = {}
     for model, used in sums.by_model.items():
         total = by_name.setdefault(storable(model or "")[:LONGEST_MODEL], {})
@@ -141,5 +147,4 @@ def _model_rows(trace_id: str, sums: Sums) -> Iterator[dict[str, object]]:
             total[name] = total.get(name, 0) + used.get(name, 0)
     for name, total in by_name.items():
         if any(total.values()):
-            values = {count: _storable(n) for count, n in total.items()}
-            yield {"trace_id": trace_id, "model": name, **values}
+            yield trace_id, name, *(_storable(total[count]) for count in MODEL_COUNTS)
