@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import json
+import re
 from collections import Counter
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -333,7 +335,11 @@ def check(sdk: Sdk, outcome: Outcome, span: Span) -> None:
     if outcome.skipped or (exchange.is_events and failed(outcome.seen) and not exchange.has_error):
         return  # the SDK itself cannot read it, or not to its end
     route = sdk.route(exchange)[1]
-    assert sdk.recorded(route, span) == sdk.said(route, exchange)
+    said = sdk.said(route, exchange)
+    if "sig=" in repr(said):  # an address that whoever has it may use
+        signed = re.sub(r"(?<=[?&]sig=)[^&\"]+", "[redacted]", json.dumps(said.content))
+        said = replace(said, content=json.loads(signed))
+    assert sdk.recorded(route, span) == said
     assert (span.status.status_code == "ERROR") == failed(outcome.seen), span.status
     if exchange.status >= 400:
         assert span.get_attribute("http.response.status_code") == exchange.status
