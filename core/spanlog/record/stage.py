@@ -1,7 +1,7 @@
 """What happens to a span between the queue and the sinks, on the writer's thread.
 
-What was put off is read, secrets are taken out, and the program's own processors are called. Sinks,
-previews, indexes and views see only what comes out of here, of open spans too.
+Secrets are taken out, and the program's own processors are called. Sinks, previews, indexes and
+views see only what comes out of here, of open spans too.
 """
 
 from __future__ import annotations
@@ -53,8 +53,6 @@ class Stage:
 
     def passed(self, span: LiveSpan) -> Span:
         """Return what the sinks are handed for a span. The span itself stays as it is."""
-        if span.end_time_ns is not None:  # what was put off of an open one is its own thread's
-            span._settle()
         plain = Span._stored(*span._parts())
         self._learn_above(span)
         self.redactor.clean(plain, span._trace.secrets)
