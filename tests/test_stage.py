@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import spanlog
-from spanlog import tracing
+from spanlog import safety, tracing
 from spanlog.entities import LiveSpan, Span, Trace
 from spanlog.semconv import CONTENT_DROPPED
 
@@ -99,6 +99,41 @@ def test_where_a_processor_raises_no_content_is_kept_and_the_span_says_so(
         }
     assert caplog.text.count("a span processor raised RuntimeError: no") == 1
     assert b"secret" not in stored()
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_a_processor_that_would_end_the_program_ends_no_recording(
+    error: type[BaseException], traces: Callable[[], list[Trace]]
+) -> None:
+    def ends(span: LiveSpan) -> None:
+        if span.name == "a":
+            raise error
+
+    tracing.configure(span_processors=[ends])
+    for name in "ab":
+        with spanlog.start_span(name) as span:
+            span.set_inputs(name)
+        assert spanlog.flush()
+    assert [trace.data.spans[0].inputs for trace in traces()] == [None, "b"]
+
+
+def test_a_span_that_cannot_pass_the_stage_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = spanlog.runtime.default().recorder.stage
+    passed = stage.passed
+
+    def broken(span: LiveSpan) -> Span:
+        if span.name == "bad":
+            raise RuntimeError("ours")
+        return passed(span)
+
+    monkeypatch.setattr(safety, "strict", False)
+    monkeypatch.setattr(stage, "passed", broken)
+    for name in ("a", "bad", "b"):
+        with spanlog.start_span(name):
+            pass
+    assert spanlog.flush()
+    found = spanlog.search_spans(return_type="list")
+    assert sorted(span.name for span in found) == ["a", "b"]
 
 
 def test_what_is_no_processor_is_refused() -> None:

@@ -37,6 +37,7 @@ class Runtime:
             self.settings.tracking_uri = config.database_url(tracking_uri)
         self.recorder.sink = self
         self.recorder.prepare_sink = self._prepare
+        self.recorder.prepared = False  # it may have recorded without a store before
         self._lock = threading.RLock()
         self._store: SqlStore | None = None
         _runtimes.append(self)

@@ -103,6 +103,11 @@ class Outlet:
                 "spanlog: %d spans did not reach %s before the end", left, type(self.sink).__name__
             )
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the sink could not take what it was last handed."""
+        return self._failures > 0
+
     def pause(self) -> None:
         """End the thread for a moment: Python warns of a fork beside other threads."""
         with self._changed:

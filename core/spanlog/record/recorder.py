@@ -51,6 +51,7 @@ _LEFT_OUT = 10_000  # traces that were left out and are still known
 _ADMIT = 0.8  # the share of the queue beyond which no new trace begins
 _EXIT_WAIT = 10.0  # seconds that the end of the program may be held up
 _AWAY_WAIT = 0.5  # where the store is known to be away
+_OUTLET_WAIT = 2.0  # seconds that each other sink may hold it up
 _FORK_WAIT = 1.0  # seconds that a fork may be
 _RETRY = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between attempts while the store is away
 
@@ -419,7 +420,11 @@ class Recorder:
                     item._settle()
             except Exception as error:  # noqa: BLE001 - raised under our own tests only
                 self._error = error
-            spans.append(self.stage.passed(item))
+            try:
+                spans.append(self.stage.passed(item))
+            except Exception as error:  # noqa: BLE001 - the guard: the others go on
+                self.dropped_spans += 1
+                self._report(error)
         batch = _Batch(spans, [self.stage.header(trace) for trace in live], size)
         if batch.headers:
             for outlet in self.outlets:
@@ -474,7 +479,7 @@ class Recorder:
         with suppress(KeyboardInterrupt):  # whoever ends the program need not wait for this
             self._flush_at_the_end()
         for outlet in self.outlets:
-            outlet.close(_AWAY_WAIT)
+            outlet.close(_AWAY_WAIT if outlet.is_away else _OUTLET_WAIT)
         self._closed = True
         self._bell.ring()
         waiting = sum(not isinstance(item, _Mark) for item in list(self._queue))
@@ -525,7 +530,7 @@ class Recorder:
         for outlet in self.outlets:
             outlet.resume()
         self._stop = False
-        if self._queue and not self._closed:
+        if (self._queue or self._refused) and not self._closed:
             self._wake()
 
     def after_fork_in_child(self) -> None:

@@ -84,7 +84,7 @@ def _process(span: Span, processor: Callable[[LiveSpan], object]) -> None:
     shown._events = [SpanEvent(e.name, dict(e.attributes), e.timestamp) for e in span._events]
     try:
         processor(shown)
-    except Exception as error:  # noqa: BLE001 - the program's own processor
+    except BaseException as error:  # noqa: BLE001 - the program's own; the writer's thread goes on
         _drop_content(span, type(error).__name__)
         warn_once(
             f"processor {processor}",
