@@ -16,6 +16,9 @@ import spanlog
 from hypothesis import HealthCheck, settings
 from spanlog import runtime, safety
 from spanlog.record import context
+from spanlog.testing.fixtures import one as one
+from spanlog.testing.fixtures import spans as spans
+from spanlog.testing.fixtures import traces as traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -157,17 +160,6 @@ def fresh(tracking_uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     mine.close()
     runtime.use(before)
     assert imported_by_the_writer.names == []
-
-
-@pytest.fixture
-def traces() -> Callable[[], list[Trace]]:
-    """Return what gives all traces of the test's store, the oldest first."""
-
-    def read() -> list[Trace]:
-        found = spanlog.search_traces(return_type="list", order_by=["timestamp_ms ASC"])
-        return sorted(found, key=lambda trace: trace.data.spans[0].start_time_ns)
-
-    return read
 
 
 @pytest.fixture

@@ -89,20 +89,6 @@ def traced() -> Iterator[None]:
     spanlog.openai.autolog(disable=True)
 
 
-@pytest.fixture
-def spans(traces: Callable[[], list[Trace]]) -> Callable[[], list[Span]]:
-    return lambda: [span for trace in traces() for span in trace.data.spans]
-
-
-@pytest.fixture
-def one(spans: Callable[[], list[Span]]) -> Callable[[], Span]:
-    def read() -> Span:
-        (span,) = spans()
-        return span
-
-    return read
-
-
 def tree(trace: Trace) -> list[Any]:
     """Return the names of a trace's spans, each with those below it."""
 
